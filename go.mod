@@ -1,0 +1,3 @@
+module github.com/dealwright/dealwright
+
+go 1.26.0
