@@ -109,6 +109,14 @@ type Event struct {
 	Payload    json.RawMessage `json:"payload"`
 }
 
+// Appended is what the store adds to an event. Deliveries counts those that are waiting to be
+// sent; those of disabled webhooks are held and not counted.
+type Appended struct {
+	Position   int64     `db:"position"`
+	RecordedAt time.Time `db:"recorded_at"`
+	Deliveries int       `db:"deliveries"`
+}
+
 var idEncoding = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
 
 // EventID derives the id of the event that a command leads to. The same command on the same

@@ -1,0 +1,148 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/lib/pq"
+
+	"github.com/dealwright/dealwright/pipeline"
+)
+
+// Append records an event: the event, the projection, one delivery for each matching webhook
+// and the caller's idempotency key, in one statement and so in one transaction and one round
+// trip. Either all of it is there afterwards or none of it.
+//
+// It fails with CodeConflict where the stream is not at version-1: somebody else was faster,
+// or this very event is there already (EventsAfter tells which), with
+// CodeIdempotencyKeyReused where the key belongs to another request, with CodeInvalid where
+// the entity's uuid is taken, and with CodeUnavailable where Postgres cannot be reached.
+func (s *Store) Append(ctx context.Context, e pipeline.Event, idem pipeline.Idempotency) (pipeline.Appended, error) {
+	args, err := appendArgs(e, idem)
+	if err != nil {
+		return pipeline.Appended{}, err
+	}
+	stmt, err := s.statement(ctx, appendSQL(e))
+	if err != nil {
+		return pipeline.Appended{}, err
+	}
+	var out pipeline.Appended
+	err = stmt.GetContext(ctx, &out, args...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return pipeline.Appended{}, pipeline.Errorf(pipeline.CodeConflict, "%s is not at version %d", e.Stream, e.Version-1)
+	}
+	if err != nil {
+		return pipeline.Appended{}, mapError(err, "append "+string(e.Type))
+	}
+	out.RecordedAt = out.RecordedAt.UTC()
+	return out, nil
+}
+
+// appendSQL puts the statement together. Its parts differ by kind (the projection's columns)
+// and by whether the entity is new.
+//
+//   - moved takes the projection from version-1 to version. It is the optimistic lock: where
+//     the stream stands elsewhere it gives no row, and then nothing below happens.
+//   - turn makes the appends of one company take turns, from before the position is drawn
+//     until after the commit is visible. That is what lets the feed read by "position > n"
+//     without ever skipping a late commit (docs/adr/0002-feed-order.md). It comes after
+//     moved, always, so that two appends cannot wait for each other.
+//   - queued makes the deliveries, for the webhooks that match at this moment.
+func appendSQL(e pipeline.Event) string {
+	moved, remembered := updateProjection(e.Stream.Kind()), rememberKey
+	if e.Version == 1 {
+		moved, remembered = insertProjection(e.Stream.Kind()), claimReservation
+	}
+	return strings.Join([]string{
+		"WITH moved AS (", moved, "),",
+		`turn AS MATERIALIZED (
+			SELECT pg_advisory_xact_lock($5::bigint) FROM moved
+		), recorded AS (
+			INSERT INTO events (position, recorded_at, id, type, stream, version, company_id, customer_id, proposal_id,
+			                    user_id, cause, payload, state, occurred_at)
+			SELECT nextval('event_positions'), clock_timestamp(), $1, $2, $3, $4::bigint, $5::bigint, $6::bigint, $7::bigint,
+			       $8::bigint, $9::jsonb, $10::jsonb, $11::jsonb, $12::timestamptz
+			FROM turn
+			RETURNING position, recorded_at
+		), queued AS (
+			INSERT INTO deliveries (company_id, webhook_id, event_position, stream, version, status)
+			SELECT w.company_id, w.id, recorded.position, $3, $4::bigint, CASE WHEN w.active THEN 'pending' ELSE 'held' END
+			FROM recorded, webhooks w
+			WHERE w.company_id = $5::bigint AND w.deleted_at IS NULL AND w.events && $13::text[]
+			ORDER BY w.id
+			RETURNING status
+		), remembered AS (`, remembered, `)
+		SELECT position, recorded_at, (SELECT count(*) FROM queued WHERE status = 'pending') AS deliveries FROM recorded`,
+	}, "\n")
+}
+
+// projectionColumns names the columns of a projection, and where their values come from when
+// a row x has company_id, customer_id, version and state.
+func projectionColumns(kind pipeline.Kind) (columns, values string) {
+	columns = `id, company_id, uuid, version, state, status`
+	values = `(x.state ->> 'id')::bigint, x.company_id, (x.state ->> 'uuid')::uuid, x.version, x.state`
+	if kind == pipeline.KindCustomer {
+		return columns + `, owner_id, deleted`,
+			values + `, (x.state ->> 'status')::integer, (x.state ->> 'owner_id')::bigint, (x.state ->> 'deleted')::boolean`
+	}
+	return columns + `, customer_id, contract_status, credit_status`,
+		values + `, x.state ->> 'status', x.customer_id, x.state ->> 'contract_status', x.state ->> 'credit_status'`
+}
+
+func projectionTable(kind pipeline.Kind) string {
+	if kind == pipeline.KindCustomer {
+		return "customers"
+	}
+	return "proposals"
+}
+
+func insertProjection(kind pipeline.Kind) string {
+	columns, values := projectionColumns(kind)
+	return `INSERT INTO ` + projectionTable(kind) + ` (` + columns + `) SELECT ` + values + `
+		FROM (SELECT $5::bigint AS company_id, $6::bigint AS customer_id, $4::bigint AS version, $11::jsonb AS state) x
+		ON CONFLICT (id) DO NOTHING RETURNING id`
+}
+
+func updateProjection(kind pipeline.Kind) string {
+	if kind == pipeline.KindCustomer {
+		return `UPDATE customers
+			SET version = $4::bigint, state = $11::jsonb, status = ($11::jsonb ->> 'status')::integer,
+			    owner_id = ($11::jsonb ->> 'owner_id')::bigint, deleted = ($11::jsonb ->> 'deleted')::boolean
+			WHERE id = $6::bigint AND company_id = $5::bigint AND version = $4::bigint - 1 RETURNING id`
+	}
+	return `UPDATE proposals
+		SET version = $4::bigint, state = $11::jsonb, status = $11::jsonb ->> 'status',
+		    contract_status = $11::jsonb ->> 'contract_status', credit_status = $11::jsonb ->> 'credit_status'
+		WHERE id = $7::bigint AND company_id = $5::bigint AND version = $4::bigint - 1 RETURNING id`
+}
+
+// rememberKey lets the primary key refuse a key that was used before: the append is undone.
+const rememberKey = `INSERT INTO idempotency (company_id, scope, key, fingerprint, event_id)
+	SELECT $5::bigint, $14::bigint, $15::text, $16::text, $1 FROM recorded WHERE $15::text <> ''`
+
+// claimReservation: a creation with a key reserved its id, and with it the key, beforehand.
+const claimReservation = `UPDATE idempotency SET event_id = $1
+	FROM recorded WHERE company_id = $5::bigint AND scope = $14::bigint AND key = $15::text AND fingerprint = $16::text`
+
+func appendArgs(e pipeline.Event, idem pipeline.Idempotency) ([]any, error) {
+	var cause sql.NullString
+	if e.Cause != nil {
+		b, err := json.Marshal(e.Cause)
+		if err != nil {
+			return nil, fmt.Errorf("encode cause: %w", err)
+		}
+		cause = sql.NullString{String: string(b), Valid: true}
+	}
+	return []any{
+		e.ID, string(e.Type), string(e.Stream), e.Version, e.CompanyID, e.CustomerID,
+		nullInt(int64(e.ProposalID)), nullInt(int64(e.Actor.UserID)), cause,
+		string(e.Payload), string(e.State), e.Timestamp, pq.Array(pipeline.Patterns(e.Type)),
+		idem.Scope, idem.Key, idem.Fingerprint,
+	}, nil
+}
+
+func nullInt(n int64) sql.NullInt64 { return sql.NullInt64{Int64: n, Valid: n != 0} }

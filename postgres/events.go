@@ -1,0 +1,131 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/lib/pq"
+
+	"github.com/dealwright/dealwright/pipeline"
+)
+
+const eventColumns = `e.id, e.type, e.stream, e.version, e.position, e.company_id, e.customer_id, e.proposal_id,
+	e.user_id, e.cause, e.payload, e.state, e.occurred_at, e.recorded_at`
+
+type eventRow struct {
+	ID         string         `db:"id"`
+	Type       string         `db:"type"`
+	Stream     string         `db:"stream"`
+	Version    int64          `db:"version"`
+	Position   int64          `db:"position"`
+	CompanyID  int64          `db:"company_id"`
+	CustomerID int64          `db:"customer_id"`
+	ProposalID sql.NullInt64  `db:"proposal_id"`
+	UserID     sql.NullInt64  `db:"user_id"`
+	Cause      sql.NullString `db:"cause"`
+	Payload    []byte         `db:"payload"`
+	State      []byte         `db:"state"`
+	OccurredAt time.Time      `db:"occurred_at"`
+	RecordedAt time.Time      `db:"recorded_at"`
+}
+
+func (r eventRow) event() (pipeline.Event, error) {
+	e := pipeline.Event{
+		ID: r.ID, Type: pipeline.EventType(r.Type), Stream: pipeline.Stream(r.Stream), Version: r.Version,
+		Position: r.Position, CompanyID: r.CompanyID, CustomerID: r.CustomerID,
+		ProposalID: pipeline.ID(r.ProposalID.Int64), Actor: pipeline.Actor{UserID: pipeline.UserID(r.UserID.Int64)},
+		Payload: r.Payload, State: r.State, Timestamp: r.OccurredAt.UTC(), RecordedAt: r.RecordedAt.UTC(),
+	}
+	if !r.Cause.Valid {
+		return e, nil
+	}
+	e.Cause = &pipeline.Cause{}
+	if err := json.Unmarshal([]byte(r.Cause.String), e.Cause); err != nil {
+		return e, fmt.Errorf("cause of event %s: %w", r.ID, err)
+	}
+	return e, nil
+}
+
+func toEvents(rows []eventRow) ([]pipeline.Event, error) {
+	out := make([]pipeline.Event, len(rows))
+	for i, r := range rows {
+		e, err := r.event()
+		if err != nil {
+			return nil, err
+		}
+		out[i] = e
+	}
+	return out, nil
+}
+
+// EventsAfter reads a stream from just after a version on, oldest first, at most limit events.
+func (s *Store) EventsAfter(ctx context.Context, stream pipeline.Stream, version int64, limit int) ([]pipeline.Event, error) {
+	var rows []eventRow
+	err := s.list(ctx, &rows, "events", `SELECT `+eventColumns+` FROM events e
+		WHERE e.stream = $1 AND e.version > $2 ORDER BY e.version LIMIT $3`, string(stream), version, limit)
+	if err != nil {
+		return nil, err
+	}
+	return toEvents(rows)
+}
+
+// Event reads one event of a company.
+func (s *Store) Event(ctx context.Context, companyID int64, id string) (pipeline.Event, error) {
+	var row eventRow
+	err := s.get(ctx, &row, "event", `SELECT `+eventColumns+` FROM events e WHERE e.id = $1 AND e.company_id = $2`, id, companyID)
+	if err != nil {
+		return pipeline.Event{}, err
+	}
+	return row.event()
+}
+
+// Feed reads a company's events after a position, in the order of their positions, at most
+// limit of them; types, where given, picks some. For a partner's key (partnerKey not 0) only
+// events that one of its webhooks matched when they happened.
+//
+// The order is total and nothing appears later before what was read: see the turn in appendSQL.
+func (s *Store) Feed(ctx context.Context, q pipeline.FeedQuery) ([]pipeline.Event, error) {
+	var rows []eventRow
+	err := s.list(ctx, &rows, "events", feedSQL(q), feedArgs(q)...)
+	if err != nil {
+		return nil, err
+	}
+	return toEvents(rows)
+}
+
+func feedSQL(q pipeline.FeedQuery) string {
+	where := `e.company_id = $1 AND e.position > $2`
+	n := 3
+	if len(q.Types) > 0 {
+		n++
+		where += fmt.Sprintf(` AND e.type = ANY($%d)`, n)
+	}
+	if q.PartnerKey != 0 {
+		n++
+		where += fmt.Sprintf(` AND EXISTS (SELECT FROM deliveries d JOIN webhooks w ON w.id = d.webhook_id
+			WHERE d.event_position = e.position AND w.key_id = $%d)`, n)
+	}
+	return `SELECT ` + eventColumns + ` FROM events e WHERE ` + where + ` ORDER BY e.position LIMIT $3`
+}
+
+func feedArgs(q pipeline.FeedQuery) []any {
+	args := []any{q.CompanyID, q.After, q.Limit}
+	if len(q.Types) > 0 {
+		args = append(args, pq.Array(q.Types))
+	}
+	if q.PartnerKey != 0 {
+		args = append(args, q.PartnerKey)
+	}
+	return args
+}
+
+// LastPosition is the newest position that was drawn, committed or not, of any company. A
+// reader that waits for news asks this one cheap question instead of its own.
+func (s *Store) LastPosition(ctx context.Context) (int64, error) {
+	var n int64
+	err := s.get(ctx, &n, "position", `SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM event_positions`)
+	return n, err
+}

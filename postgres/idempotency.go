@@ -1,0 +1,92 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+
+	"github.com/dealwright/dealwright/pipeline"
+)
+
+func keyReused() *pipeline.Error {
+	return pipeline.Errorf(pipeline.CodeIdempotencyKeyReused, "this Idempotency-Key was used for another request")
+}
+
+// Reserve gives the id that a new customer or proposal is to have. With an idempotency key
+// the id is kept for that key, so that a retry makes the same entity; where the entity was
+// made already, EventID names its first event.
+func (s *Store) Reserve(ctx context.Context, companyID int64, kind pipeline.Kind, idem pipeline.Idempotency) (pipeline.Reservation, error) {
+	sequence := "customer_ids"
+	if kind == pipeline.KindProposal {
+		sequence = "proposal_ids"
+	}
+	if idem.Key == "" {
+		var r pipeline.Reservation
+		err := s.get(ctx, &r.ID, "id", `SELECT nextval('`+sequence+`')`)
+		return r, err
+	}
+	// The update changes nothing; it is there so that RETURNING answers the row of whoever was
+	// first, without a gap in which it could appear or go.
+	var row struct {
+		ID          sql.NullInt64  `db:"reserved_id"`
+		Fingerprint string         `db:"fingerprint"`
+		EventID     sql.NullString `db:"event_id"`
+	}
+	err := s.get(ctx, &row, "id", `INSERT INTO idempotency AS i (company_id, scope, key, fingerprint, reserved_id)
+		VALUES ($1, $2, $3, $4, nextval('`+sequence+`'))
+		ON CONFLICT (company_id, scope, key) DO UPDATE SET key = i.key
+		RETURNING reserved_id, fingerprint, event_id`, companyID, idem.Scope, idem.Key, idem.Fingerprint)
+	if err != nil {
+		return pipeline.Reservation{}, err
+	}
+	if row.Fingerprint != idem.Fingerprint {
+		return pipeline.Reservation{}, keyReused()
+	}
+	return pipeline.Reservation{ID: row.ID.Int64, EventID: row.EventID.String}, nil
+}
+
+// once runs a change that answers with a text and remembers the answer under the caller's
+// key, in one transaction. A second call with the same key gets the first one's answer and
+// replayed true. Without a key it just runs.
+func (s *Store) once(ctx context.Context, companyID int64, idem pipeline.Idempotency, change func(tx transaction) (string, error)) (answer string, replayed bool, err error) {
+	err = s.inTx(ctx, "record request", func(tx transaction) error {
+		if idem.Key == "" {
+			answer, err = change(tx)
+			return err
+		}
+		known, claimErr := s.claim(ctx, tx, companyID, idem)
+		if claimErr != nil {
+			return claimErr
+		}
+		if known != nil {
+			replayed = true
+			answer, err = s.sealer.Open(known)
+			return err
+		}
+		if answer, err = change(tx); err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `UPDATE idempotency SET answer = $4 WHERE company_id = $1 AND scope = $2 AND key = $3`,
+			companyID, idem.Scope, idem.Key, s.sealer.Seal(answer))
+		return err
+	})
+	return answer, replayed, err
+}
+
+// claim takes the key for this transaction, or gives the sealed answer of who had it first.
+// A second caller waits here until the first one has committed or given up.
+func (s *Store) claim(ctx context.Context, tx transaction, companyID int64, idem pipeline.Idempotency) ([]byte, error) {
+	var row struct {
+		Fingerprint string `db:"fingerprint"`
+		Answer      []byte `db:"answer"`
+	}
+	err := tx.GetContext(ctx, &row, `INSERT INTO idempotency AS i (company_id, scope, key, fingerprint) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (company_id, scope, key) DO UPDATE SET key = i.key RETURNING fingerprint, answer`,
+		companyID, idem.Scope, idem.Key, idem.Fingerprint)
+	if err != nil {
+		return nil, err
+	}
+	if row.Fingerprint != idem.Fingerprint {
+		return nil, keyReused()
+	}
+	return row.Answer, nil
+}

@@ -1,0 +1,142 @@
+package postgres
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/dealwright/dealwright/pipeline"
+)
+
+type transaction = *sqlx.Tx
+
+// NewSecretKey makes an API key: a prefix that secret scanners can find and 256 random bits.
+func NewSecretKey() string {
+	b := make([]byte, 32)
+	rand.Read(b) //nolint:errcheck // never fails: crypto/rand ends the process instead
+	return "dw_" + base64.RawURLEncoding.EncodeToString(b)
+}
+
+func hashKey(secret string) []byte {
+	sum := sha256.Sum256([]byte(secret))
+	return sum[:]
+}
+
+const keyColumns = `id, company_id, name, role, created_at, last_used_at, revoked_at`
+
+type keyRow struct {
+	ID         int64        `db:"id"`
+	CompanyID  int64        `db:"company_id"`
+	Name       string       `db:"name"`
+	Role       string       `db:"role"`
+	CreatedAt  time.Time    `db:"created_at"`
+	LastUsedAt sql.NullTime `db:"last_used_at"`
+	RevokedAt  sql.NullTime `db:"revoked_at"`
+}
+
+func (r keyRow) key() pipeline.Key {
+	return pipeline.Key{
+		ID: r.ID, CompanyID: r.CompanyID, Name: r.Name, Role: pipeline.Role(r.Role), CreatedAt: r.CreatedAt.UTC(),
+		LastUsedAt: instant(r.LastUsedAt), RevokedAt: instant(r.RevokedAt),
+	}
+}
+
+func instant(t sql.NullTime) pipeline.Instant {
+	if !t.Valid {
+		return pipeline.Instant{}
+	}
+	return pipeline.Instant(t.Time.UTC())
+}
+
+// Authenticate finds the API key that a caller showed; CodeUnauthenticated where it is not
+// one of ours or was revoked. The look-up goes by the hash, so that how long it takes says
+// nothing about the key.
+func (s *Store) Authenticate(ctx context.Context, secret string) (pipeline.Key, error) {
+	var row keyRow
+	err := s.get(ctx, &row, "key", `SELECT `+keyColumns+` FROM api_keys WHERE hash = $1 AND revoked_at IS NULL`, hashKey(secret))
+	if pipeline.CodeOf(err) == pipeline.CodeNotFound {
+		return pipeline.Key{}, pipeline.Errorf(pipeline.CodeUnauthenticated, "the API key is unknown or was revoked")
+	}
+	return row.key(), err
+}
+
+// CreateKey makes an API key and answers it with its secret, which is stored only as a hash.
+func (s *Store) CreateKey(ctx context.Context, companyID int64, name string, role pipeline.Role, idem pipeline.Idempotency) (pipeline.NewKey, error) {
+	answer, _, err := s.once(ctx, companyID, idem, func(tx transaction) (string, error) {
+		secret := NewSecretKey()
+		var row keyRow
+		err := tx.GetContext(ctx, &row, `INSERT INTO api_keys (company_id, name, role, hash) VALUES ($1, $2, $3, $4)
+			RETURNING `+keyColumns, companyID, name, string(role), hashKey(secret))
+		if err != nil {
+			return "", err
+		}
+		b, err := json.Marshal(pipeline.NewKey{Key: row.key(), Secret: secret})
+		return string(b), err
+	})
+	if err != nil {
+		return pipeline.NewKey{}, err
+	}
+	var made pipeline.NewKey
+	if err := json.Unmarshal([]byte(answer), &made); err != nil {
+		return pipeline.NewKey{}, fmt.Errorf("decode remembered key: %w", err)
+	}
+	return made, nil
+}
+
+// EnsureKey makes a given secret an admin key of a company, or leaves it so: the bootstrap key.
+func (s *Store) EnsureKey(ctx context.Context, companyID int64, name, secret string) error {
+	_, err := s.exec(ctx, "ensure key", `INSERT INTO api_keys (company_id, name, role, hash) VALUES ($1, $2, 'admin', $3)
+		ON CONFLICT (hash) DO NOTHING`, companyID, name, hashKey(secret))
+	return err
+}
+
+// Keys lists a company's API keys, newest first, revoked ones too.
+func (s *Store) Keys(ctx context.Context, companyID int64, page pipeline.Page) ([]pipeline.Key, error) {
+	query, args := newFilter(companyID, page).sql(`SELECT ` + keyColumns + ` FROM api_keys`)
+	var rows []keyRow
+	if err := s.db.SelectContext(ctx, &rows, query, args...); err != nil {
+		return nil, mapError(err, "list keys")
+	}
+	out := make([]pipeline.Key, len(rows))
+	for i, r := range rows {
+		out[i] = r.key()
+	}
+	return out, nil
+}
+
+// RevokeKey ends an API key at once. A revoked key stays in the list.
+func (s *Store) RevokeKey(ctx context.Context, companyID, id int64) error {
+	n, err := s.exec(ctx, "revoke key", `UPDATE api_keys SET revoked_at = coalesce(revoked_at, now()) WHERE id = $1 AND company_id = $2`, id, companyID)
+	if err == nil && n == 0 {
+		return pipeline.Errorf(pipeline.CodeNotFound, "there is no such key")
+	}
+	return err
+}
+
+// CreateCompany makes a company and answers its id.
+func (s *Store) CreateCompany(ctx context.Context, name string) (int64, error) {
+	var id int64
+	err := s.get(ctx, &id, "company", `INSERT INTO companies (name) VALUES ($1) RETURNING id`, name)
+	return id, err
+}
+
+// Statuses that a company gives its customers.
+func (s *Store) Statuses(ctx context.Context, companyID int64) (pipeline.Statuses, error) {
+	var own []byte
+	err := s.get(ctx, &own, "company", `SELECT statuses FROM companies WHERE id = $1`, companyID)
+	if err != nil {
+		return nil, err
+	}
+	if own == nil {
+		return pipeline.DefaultStatuses(), nil
+	}
+	var statuses pipeline.Statuses
+	return statuses, decodeState(own, &statuses)
+}

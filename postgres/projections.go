@@ -1,0 +1,152 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"unicode"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/dealwright/dealwright/pipeline"
+)
+
+// Customer reads one customer of a company.
+func (s *Store) Customer(ctx context.Context, companyID, id int64) (pipeline.Customer, error) {
+	var c pipeline.Customer
+	var state []byte
+	err := s.get(ctx, &state, "customer", `SELECT state FROM customers WHERE id = $1 AND company_id = $2`, id, companyID)
+	if err != nil {
+		return c, err
+	}
+	return c, decodeState(state, &c)
+}
+
+// Proposal reads one proposal of a company.
+func (s *Store) Proposal(ctx context.Context, companyID, id int64) (pipeline.Proposal, error) {
+	var p pipeline.Proposal
+	var state []byte
+	err := s.get(ctx, &state, "proposal", `SELECT state FROM proposals WHERE id = $1 AND company_id = $2`, id, companyID)
+	if err != nil {
+		return p, err
+	}
+	return p, decodeState(state, &p)
+}
+
+func decodeState(state []byte, into any) error {
+	if err := json.Unmarshal(state, into); err != nil {
+		return fmt.Errorf("decode state: %w", err)
+	}
+	return nil
+}
+
+// Target reads what a command needs to know of its entity before it goes to the workflow, and
+// what an earlier request with the same idempotency key was, in one round trip.
+func (s *Store) Target(ctx context.Context, companyID int64, stream pipeline.Stream, id int64, idem pipeline.Idempotency) (pipeline.Target, error) {
+	query := `SELECT t.version, t.id AS customer_id, i.fingerprint, i.event_id FROM customers t`
+	if stream.Kind() == pipeline.KindProposal {
+		query = `SELECT t.version, t.customer_id, i.fingerprint, i.event_id FROM proposals t`
+	}
+	query += ` LEFT JOIN idempotency i ON i.company_id = $2 AND i.scope = $3 AND i.key = $4
+		WHERE t.id = $1 AND t.company_id = $2`
+	var row struct {
+		Version     int64          `db:"version"`
+		CustomerID  int64          `db:"customer_id"`
+		Fingerprint sql.NullString `db:"fingerprint"`
+		EventID     sql.NullString `db:"event_id"`
+	}
+	err := s.get(ctx, &row, string(stream.Kind()), query, id, companyID, idem.Scope, idem.Key)
+	if err != nil {
+		return pipeline.Target{}, err
+	}
+	if row.Fingerprint.Valid && row.Fingerprint.String != idem.Fingerprint {
+		return pipeline.Target{}, keyReused()
+	}
+	return pipeline.Target{Version: row.Version, CustomerID: row.CustomerID, EventID: row.EventID.String}, nil
+}
+
+// Customers lists a company's customers, newest first. Status, OwnerID and Search narrow it;
+// Search matches the beginnings of words in name, e-mail and phone.
+func (s *Store) Customers(ctx context.Context, q pipeline.CustomerQuery) ([]pipeline.Customer, error) {
+	f := newFilter(q.CompanyID, q.Page)
+	if q.Status.Set {
+		f.and("status = ?", q.Status.Value)
+	}
+	if q.OwnerID != 0 {
+		f.and("owner_id = ?", q.OwnerID)
+	}
+	if words := searchWords(q.Search); words != "" {
+		f.and("customer_words(state) @@ to_tsquery('simple', ?)", words)
+	}
+	return selectStates[pipeline.Customer](ctx, s.db, "customers", f)
+}
+
+// Proposals lists a company's proposals, newest first. The fields of the query narrow it.
+func (s *Store) Proposals(ctx context.Context, q pipeline.ProposalQuery) ([]pipeline.Proposal, error) {
+	f := newFilter(q.CompanyID, q.Page)
+	if q.CustomerID != 0 {
+		f.and("customer_id = ?", q.CustomerID)
+	}
+	if q.Status != "" {
+		f.and("status = ?", q.Status)
+	}
+	if q.ContractStatus != "" {
+		f.and("contract_status = ?", q.ContractStatus)
+	}
+	return selectStates[pipeline.Proposal](ctx, s.db, "proposals", f)
+}
+
+// filter gathers the conditions of a list. Conditions are constants of ours; what a caller
+// gave is only ever an argument.
+type filter struct {
+	where []string
+	args  []any
+	limit int
+}
+
+func newFilter(companyID int64, page pipeline.Page) *filter {
+	f := &filter{limit: page.Limit}
+	f.and("company_id = ?", companyID)
+	if page.Cursor > 0 {
+		f.and("id < ?", page.Cursor)
+	}
+	return f
+}
+
+func (f *filter) and(condition string, arg any) {
+	f.where = append(f.where, condition)
+	f.args = append(f.args, arg)
+}
+
+// sql completes a SELECT … FROM … with the conditions, newest first.
+func (f *filter) sql(selectFrom string) (string, []any) {
+	query := selectFrom + " WHERE " + strings.Join(f.where, " AND ") + " ORDER BY id DESC LIMIT ?"
+	return sqlx.Rebind(sqlx.DOLLAR, query), append(f.args, f.limit)
+}
+
+func selectStates[S any](ctx context.Context, db *sqlx.DB, table string, f *filter) ([]S, error) {
+	query, args := f.sql("SELECT state FROM " + table)
+	var rows [][]byte
+	if err := db.SelectContext(ctx, &rows, query, args...); err != nil {
+		return nil, mapError(err, "list "+table)
+	}
+	out := make([]S, len(rows))
+	for i, row := range rows {
+		if err := decodeState(row, &out[i]); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// searchWords makes a tsquery that wants every word, by its beginning: "jo do" → "jo:* & do:*".
+// Only letters and digits get through, so that nothing a caller types is tsquery syntax.
+func searchWords(q string) string {
+	words := strings.FieldsFunc(q, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
+	for i, w := range words {
+		words[i] = w + ":*"
+	}
+	return strings.Join(words, " & ")
+}

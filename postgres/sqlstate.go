@@ -1,0 +1,82 @@
+package postgres
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/lib/pq"
+
+	"github.com/dealwright/dealwright/pipeline"
+)
+
+// mapError gives an error of the driver its code; what says what we were doing. The cause
+// stays in the chain for the log, and out of the sentence that a caller gets to see.
+func mapError(err error, what string) error {
+	if err == nil {
+		return nil
+	}
+	var coded *pipeline.Error
+	if errors.As(err, &coded) {
+		return err
+	}
+	return fmt.Errorf("%s: %w: %w", what, classify(err), err)
+}
+
+func classify(err error) *pipeline.Error {
+	var pg *pq.Error
+	if errors.As(err, &pg) {
+		return classifyState(pg)
+	}
+	var network net.Error
+	lost := errors.Is(err, driver.ErrBadConn) || errors.As(err, &network) ||
+		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
+	if lost {
+		return unavailable()
+	}
+	return internal()
+}
+
+// classifyState follows Postgres's appendix A, "PostgreSQL Error Codes".
+func classifyState(pg *pq.Error) *pipeline.Error {
+	switch pg.Code {
+	case "23505": // unique_violation
+		return duplicate(pg.Constraint)
+	case "23503": // foreign_key_violation
+		return pipeline.Errorf(pipeline.CodeNotFound, "what the request refers to does not exist")
+	case "40001", "40P01": // serialization_failure, deadlock_detected
+		return pipeline.Errorf(pipeline.CodeConflict, "somebody else was faster; try again")
+	case "22P05", "22021", "22P02": // text or number that Postgres cannot hold
+		return pipeline.Errorf(pipeline.CodeInvalid, "the input holds text that cannot be stored")
+	case "57014": // query_canceled: our own timeouts
+		return unavailable()
+	}
+	switch pg.Code.Class() {
+	case "08", "53", "57", "58": // connection, resources, operator's intervention, system
+		return unavailable()
+	}
+	return internal()
+}
+
+func duplicate(constraint string) *pipeline.Error {
+	switch constraint {
+	case "customers_uuid_key", "proposals_uuid_key":
+		return &pipeline.Error{
+			Code: pipeline.CodeInvalid, Message: "the uuid is taken",
+			Fields: []pipeline.FieldError{{Pointer: "/uuid", Detail: "is taken"}},
+		}
+	case "idempotency_pkey":
+		return pipeline.Errorf(pipeline.CodeIdempotencyKeyReused, "this Idempotency-Key was used for another request")
+	}
+	return pipeline.Errorf(pipeline.CodeConflict, "somebody else was faster; try again")
+}
+
+func unavailable() *pipeline.Error {
+	return pipeline.Errorf(pipeline.CodeUnavailable, "the store cannot be reached; try again")
+}
+
+func internal() *pipeline.Error {
+	return pipeline.Errorf(pipeline.CodeInternal, "the store failed")
+}

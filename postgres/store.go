@@ -1,0 +1,169 @@
+// Package postgres keeps the engine's state: the event store, its projections, webhooks,
+// deliveries and API keys. It is the only place that speaks SQL, and it turns SQLSTATE into
+// the error codes of package pipeline.
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	_ "github.com/lib/pq" // the driver
+
+	"github.com/dealwright/dealwright/pipeline"
+)
+
+// Store is a pool of connections with all queries of the engine. It is safe for concurrent use.
+type Store struct {
+	db     *sqlx.DB
+	sealer *Sealer
+
+	mu       sync.Mutex
+	prepared map[string]*sqlx.Stmt
+}
+
+// Config says where Postgres is and what seals secrets at rest.
+type Config struct {
+	URL      string // postgres://…
+	MaxConns int    // 0 means 20
+	Sealer   *Sealer
+}
+
+// statementTimeout bounds every statement on the server's side, so that a query whose caller
+// is gone, or one stuck behind a lock, ends by itself.
+const statementTimeout = 15 * time.Second
+
+// Open prepares a pool. It does not connect: Ping tells whether Postgres is there.
+func Open(cfg Config) (*Store, error) {
+	dsn, err := withSettings(cfg.URL)
+	if err != nil {
+		return nil, err
+	}
+	db, err := sqlx.Open("postgres", dsn)
+	if err != nil {
+		return nil, fmt.Errorf("open postgres: %w", err)
+	}
+	conns := cfg.MaxConns
+	if conns == 0 {
+		conns = 20
+	}
+	// As many idle as open: opening a connection costs more than keeping one.
+	db.SetMaxOpenConns(conns)
+	db.SetMaxIdleConns(conns)
+	db.SetConnMaxIdleTime(5 * time.Minute)
+	return &Store{db: db, sealer: cfg.Sealer, prepared: map[string]*sqlx.Stmt{}}, nil
+}
+
+// withSettings adds what every session of ours has to have.
+func withSettings(raw string) (string, error) {
+	u, err := url.Parse(raw)
+	if err != nil {
+		// The error of url.Parse repeats the URL, and the URL holds the password.
+		return "", errors.New("DATABASE_URL is not a URL of the form postgres://user:password@host:port/database")
+	}
+	if u.Scheme != "postgres" && u.Scheme != "postgresql" {
+		return "", fmt.Errorf("DATABASE_URL has scheme %q, wanted postgres", u.Scheme)
+	}
+	q := u.Query()
+	setDefault(q, "application_name", "dealwright")
+	setDefault(q, "timezone", "UTC")
+	setDefault(q, "statement_timeout", fmt.Sprint(statementTimeout.Milliseconds()))
+	setDefault(q, "connect_timeout", "5")
+	u.RawQuery = q.Encode()
+	return u.String(), nil
+}
+
+func setDefault(q url.Values, name, value string) {
+	if !q.Has(name) {
+		q.Set(name, value)
+	}
+}
+
+// Close ends all connections.
+func (s *Store) Close() error { return s.db.Close() }
+
+// Ping reports whether Postgres answers and has our schema.
+func (s *Store) Ping(ctx context.Context) error {
+	_, err := s.db.ExecContext(ctx, `SELECT FROM companies LIMIT 1`)
+	return mapError(err, "reach postgres")
+}
+
+// Stats says how the pool is doing.
+func (s *Store) Stats() sql.DBStats { return s.db.Stats() }
+
+// statement prepares a constant query once; database/sql prepares it again on each connection
+// that it meets. Parsing and planning are then paid once, not per call.
+func (s *Store) statement(ctx context.Context, query string) (*sqlx.Stmt, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if stmt, ok := s.prepared[query]; ok {
+		return stmt, nil
+	}
+	stmt, err := s.db.PreparexContext(ctx, query)
+	if err != nil {
+		return nil, mapError(err, "prepare statement")
+	}
+	s.prepared[query] = stmt
+	return stmt, nil
+}
+
+// get reads one row of a constant query; what names the thing in the CodeNotFound error.
+func (s *Store) get(ctx context.Context, dest any, what, query string, args ...any) error {
+	stmt, err := s.statement(ctx, query)
+	if err != nil {
+		return err
+	}
+	err = stmt.GetContext(ctx, dest, args...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return pipeline.Errorf(pipeline.CodeNotFound, "there is no such %s", what)
+	}
+	return mapError(err, "read "+what)
+}
+
+// list reads all rows of a constant query.
+func (s *Store) list(ctx context.Context, dest any, what, query string, args ...any) error {
+	stmt, err := s.statement(ctx, query)
+	if err != nil {
+		return err
+	}
+	return mapError(stmt.SelectContext(ctx, dest, args...), "list "+what)
+}
+
+// exec runs a constant query that answers no rows, and says how many it touched.
+func (s *Store) exec(ctx context.Context, what, query string, args ...any) (int64, error) {
+	stmt, err := s.statement(ctx, query)
+	if err != nil {
+		return 0, err
+	}
+	res, err := stmt.ExecContext(ctx, args...)
+	if err != nil {
+		return 0, mapError(err, what)
+	}
+	n, err := res.RowsAffected()
+	return n, mapError(err, what)
+}
+
+// inTx runs f in one transaction, which is undone where f fails.
+func (s *Store) inTx(ctx context.Context, what string, f func(*sqlx.Tx) error) error {
+	tx, err := s.db.BeginTxx(ctx, nil)
+	if err != nil {
+		return mapError(err, what)
+	}
+	if err := f(tx); err != nil {
+		return errors.Join(mapError(err, what), ignoreDone(tx.Rollback()))
+	}
+	return mapError(tx.Commit(), what)
+}
+
+// ignoreDone: a transaction that its context has ended already needs no rollback.
+func ignoreDone(err error) error {
+	if errors.Is(err, sql.ErrTxDone) {
+		return nil
+	}
+	return err
+}
