@@ -12,7 +12,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 BUILD := go build -buildvcs=false
 
 # The race detector needs cgo, and Go turns cgo off where there is no C compiler.
-RACE := $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
+RACE = $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 
 # How long each fuzz target runs.
 FUZZTIME ?= 30s
@@ -46,7 +46,7 @@ build: ## Build the binaries into .bin/
 
 .PHONY: clean
 clean: ## Remove what was built (a standalone server's data in .dealwright/ stays)
-	rm -rf $(BIN) coverage*
+	rm -rf $(BIN) coverage.*
 
 ##@ Check
 
