@@ -206,3 +206,12 @@ func Fold[S State[S]](s S, events []Event) (S, error) {
 	}
 	return s, nil
 }
+
+// NewCommand makes a command out of typed data, to happen now.
+func NewCommand(t EventType, data any, actor Actor, cause Cause) (Command, error) {
+	b, err := json.Marshal(data)
+	if err != nil {
+		return Command{}, fmt.Errorf("encode data of %s: %w", t, err)
+	}
+	return Command{Type: t, Data: b, Actor: actor, Cause: cause}, nil
+}

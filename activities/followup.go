@@ -1,0 +1,76 @@
+package activities
+
+import (
+	"context"
+
+	"github.com/dealwright/dealwright/pipeline"
+)
+
+// CustomerStore is what follow-ups need of the store.
+type CustomerStore interface {
+	Customer(ctx context.Context, companyID, id int64) (pipeline.Customer, error)
+	Statuses(ctx context.Context, companyID int64) (pipeline.Statuses, error)
+}
+
+// Commander submits a command to the workflow of an entity.
+type Commander interface {
+	Command(ctx context.Context, to pipeline.Ref, cmd pipeline.Command, commandID string) error
+}
+
+// FollowUps are the activities that carry an event over to another entity.
+type FollowUps struct {
+	Store     CustomerStore
+	Commander Commander
+}
+
+// SignCustomerInput is the contract.signed event, in short.
+type SignCustomerInput struct {
+	CompanyID  int64
+	CustomerID int64
+	Actor      pipeline.Actor
+	Cause      pipeline.Cause
+}
+
+// SignCustomerResult says whether the customer was moved, and why not where it was not.
+type SignCustomerResult struct {
+	Moved bool
+	Note  string
+}
+
+// SignCustomer moves a customer to Signed after a contract of theirs was signed, through the
+// customer's own workflow. A customer who is there already, or deleted, stays as they are.
+func (f *FollowUps) SignCustomer(ctx context.Context, in SignCustomerInput) (SignCustomerResult, error) {
+	customer, err := f.Store.Customer(ctx, in.CompanyID, in.CustomerID)
+	if err != nil {
+		return SignCustomerResult{}, Failure(err)
+	}
+	if customer.Status == pipeline.StatusSigned {
+		return SignCustomerResult{Note: "is signed already"}, nil
+	}
+	cmd, err := f.signCommand(ctx, in)
+	if err != nil {
+		return SignCustomerResult{}, Failure(err)
+	}
+	err = f.Commander.Command(ctx, customer.Ref(), cmd, "signed-by-"+in.Cause.EventID)
+	switch pipeline.CodeOf(err) {
+	case pipeline.CodeIllegalTransition, pipeline.CodeInvalid:
+		return SignCustomerResult{Note: err.Error()}, nil
+	}
+	if err != nil {
+		return SignCustomerResult{}, Failure(err)
+	}
+	return SignCustomerResult{Moved: true}, nil
+}
+
+func (f *FollowUps) signCommand(ctx context.Context, in SignCustomerInput) (pipeline.Command, error) {
+	statuses, err := f.Store.Statuses(ctx, in.CompanyID)
+	if err != nil {
+		return pipeline.Command{}, err
+	}
+	name, ok := statuses.Name(pipeline.StatusSigned)
+	if !ok {
+		return pipeline.Command{}, pipeline.Errorf(pipeline.CodeInvalid, "the company has no status %d", pipeline.StatusSigned)
+	}
+	return pipeline.NewCommand(pipeline.TypeCustomerStatusChanged,
+		pipeline.CustomerStatusChanged{Status: pipeline.StatusSigned, StatusName: name, Reason: "contract signed"}, in.Actor, in.Cause)
+}

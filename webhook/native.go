@@ -1,0 +1,49 @@
+package webhook
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/dealwright/dealwright/pipeline"
+)
+
+// native is our own format: the envelope of schemas/envelope.json, after the recommendations
+// of the Standard Webhooks specification (type, timestamp, data).
+type native struct{}
+
+type envelope struct {
+	Type      pipeline.EventType `json:"type"`
+	Timestamp time.Time          `json:"timestamp"`
+	Data      envelopeData       `json:"data"`
+}
+
+type envelopeData struct {
+	ID         string          `json:"id"`
+	Position   int64           `json:"position"`
+	CompanyID  int64           `json:"company_id"`
+	Stream     pipeline.Stream `json:"stream"`
+	Seq        int64           `json:"seq"`
+	CustomerID int64           `json:"customer_id"`
+	ProposalID pipeline.ID     `json:"proposal_id"`
+	Actor      pipeline.Actor  `json:"actor"`
+	Cause      *pipeline.Cause `json:"cause"`
+	State      json.RawMessage `json:"state"`
+	Payload    json.RawMessage `json:"payload"`
+}
+
+// Messages gives exactly one message for every event.
+func (native) Messages(e pipeline.Event) ([]Message, error) {
+	body, err := json.Marshal(envelope{
+		Type: e.Type, Timestamp: e.Timestamp,
+		Data: envelopeData{
+			ID: e.ID, Position: e.Position, CompanyID: e.CompanyID, Stream: e.Stream, Seq: e.Version,
+			CustomerID: e.CustomerID, ProposalID: e.ProposalID, Actor: e.Actor, Cause: e.Cause,
+			State: e.State, Payload: e.Payload,
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("encode envelope of %s: %w", e.ID, err)
+	}
+	return []Message{{ContentType: "application/json", Body: body}}, nil
+}

@@ -1,0 +1,121 @@
+package workflows
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/dealwright/dealwright/activities"
+	"github.com/dealwright/dealwright/pipeline"
+)
+
+// activity starts an activity of the form that all of ours have; the compiler checks that the
+// input is the one that it takes.
+func activity[In, Out any](ctx workflow.Context, o workflow.ActivityOptions, f func(context.Context, In) (Out, error), in In) workflow.Future {
+	return workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, o), f, in)
+}
+
+// localActivity runs a local activity to its end, with the same check.
+func localActivity[In, Out any](ctx workflow.Context, o workflow.LocalActivityOptions, f func(context.Context, In) (Out, error), in In) (Out, error) {
+	var out Out
+	err := workflow.ExecuteLocalActivity(workflow.WithLocalActivityOptions(ctx, o), f, in).Get(ctx, &out)
+	return out, err
+}
+
+// The receivers are nil: the worker calls the method on the struct that it has registered.
+var (
+	recording  *activities.Recording
+	deliveries *activities.Deliveries
+	followUps  *activities.FollowUps
+)
+
+// storePatience is how long a command waits for Postgres before the caller is told to try
+// again. It has to stay below the timeout of a workflow task (10 s).
+const storePatience = 6 * time.Second
+
+func storeOptions(summary string) workflow.LocalActivityOptions {
+	return workflow.LocalActivityOptions{
+		Summary:                summary,
+		ScheduleToCloseTimeout: storePatience,
+		StartToCloseTimeout:    storePatience / 2,
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval: 50 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: time.Second,
+		},
+	}
+}
+
+func appendEvent(ctx workflow.Context, in activities.AppendInput) (activities.AppendResult, error) {
+	summary := fmt.Sprintf("record %s #%d", in.Event.Type, in.Event.Version)
+	out, err := localActivity(ctx, storeOptions(summary), recording.AppendEvent, in)
+	return out, storeFailure(err)
+}
+
+func readStream(ctx workflow.Context, in activities.ReadInput) (activities.ReadResult, error) {
+	out, err := localActivity(ctx, storeOptions("read what the store has beyond this workflow"), recording.ReadStream, in)
+	return out, storeFailure(err)
+}
+
+// storeFailure: when the patience is used up, Temporal reports a timeout and not our error;
+// to the caller both mean that the store cannot be reached.
+func storeFailure(err error) error {
+	if err == nil || !temporal.IsTimeoutError(err) {
+		return err
+	}
+	return activities.Failure(pipeline.Errorf(pipeline.CodeUnavailable, "the store cannot be reached; try again"))
+}
+
+// deliver has five tries, then leaves the deliveries to the sweep rather than hold the entity up.
+func (l *lifecycle[S]) deliver(ctx workflow.Context) workflow.Future {
+	ref := l.state.Ref()
+	o := workflow.ActivityOptions{
+		Summary:             fmt.Sprintf("tell partners of %s up to #%d", ref.Stream(), ref.Version),
+		StartToCloseTimeout: 40 * time.Second,
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval: 500 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 10 * time.Second, MaximumAttempts: 5,
+		},
+	}
+	return activity(ctx, o, deliveries.DeliverWebhooks, activities.DeliverInput{Stream: ref.Stream()})
+}
+
+// signCustomer is tried for a day: a signature that does not reach its customer is a fact lost.
+func signCustomer(ctx workflow.Context, in activities.SignCustomerInput) workflow.Future {
+	o := workflow.ActivityOptions{
+		Summary:                fmt.Sprintf("contract signed → customer %d is Signed", in.CustomerID),
+		StartToCloseTimeout:    20 * time.Second,
+		ScheduleToCloseTimeout: 24 * time.Hour,
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: time.Minute,
+		},
+	}
+	return activity(ctx, o, followUps.SignCustomer, in)
+}
+
+func drain(ctx workflow.Context, in activities.DrainInput) (activities.DrainResult, error) {
+	o := workflow.ActivityOptions{
+		Summary:             fmt.Sprintf("send what is due at webhook %d", in.WebhookID),
+		StartToCloseTimeout: 5 * time.Minute,
+		HeartbeatTimeout:    45 * time.Second,
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: time.Minute,
+		},
+	}
+	var out activities.DrainResult
+	err := activity(ctx, o, deliveries.DrainDeliveries, in).Get(ctx, &out)
+	return out, err
+}
+
+func sweep(ctx workflow.Context) (activities.SweepResult, error) {
+	o := workflow.ActivityOptions{
+		Summary:             "look for deliveries that nobody looks after",
+		StartToCloseTimeout: 30 * time.Second,
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: 10 * time.Second, MaximumAttempts: 3,
+		},
+	}
+	var out activities.SweepResult
+	err := activity(ctx, o, deliveries.SweepDeliveries, activities.SweepInput{}).Get(ctx, &out)
+	return out, err
+}

@@ -1,0 +1,271 @@
+// Package workflows holds the lifecycles as Temporal workflows: one workflow for each customer
+// and each proposal, which alone writes that entity's stream, and one for each webhook that
+// has something left to deliver.
+package workflows
+
+import (
+	"errors"
+	"fmt"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/dealwright/dealwright/activities"
+	"github.com/dealwright/dealwright/pipeline"
+)
+
+// CustomerInput starts or continues the workflow of a customer. Listed is the stage that the
+// search attributes show already.
+type CustomerInput struct {
+	State  pipeline.Customer
+	Listed string
+	Left   Left
+}
+
+// ProposalInput starts or continues the workflow of a proposal.
+type ProposalInput struct {
+	State  pipeline.Proposal
+	Listed string
+	Left   Left
+}
+
+// Left is what one run leaves for the next to do.
+type Left struct {
+	FollowUps []activities.SignCustomerInput
+}
+
+// LifecycleResult is what a lifecycle ends with. It ends only where nothing ever happened: its
+// first command could not be recorded.
+type LifecycleResult struct {
+	Version int64
+}
+
+// Customer is the workflow of one customer.
+func Customer(ctx workflow.Context, in CustomerInput) (LifecycleResult, error) {
+	l := newLifecycle(ctx, in.State, in.Listed, in.Left)
+	return l.run(ctx, func(l *lifecycle[pipeline.Customer]) error {
+		return workflow.NewContinueAsNewError(ctx, Customer, CustomerInput{State: l.state, Listed: l.listed, Left: l.left()})
+	})
+}
+
+// Proposal is the workflow of one proposal.
+func Proposal(ctx workflow.Context, in ProposalInput) (LifecycleResult, error) {
+	l := newLifecycle(ctx, in.State, in.Listed, in.Left)
+	return l.run(ctx, func(l *lifecycle[pipeline.Proposal]) error {
+		return workflow.NewContinueAsNewError(ctx, Proposal, ProposalInput{State: l.state, Listed: l.listed, Left: l.left()})
+	})
+}
+
+// lifecycle is the state of one run. The store is the truth; state is a fold of it.
+type lifecycle[S pipeline.State[S]] struct {
+	state     S
+	listed    string
+	lock      workflow.Mutex
+	undeliver int // events recorded whose deliveries are still to be sent
+	followUps []activities.SignCustomerInput
+	stillborn bool // the first command came to nothing
+	story     story
+}
+
+func newLifecycle[S pipeline.State[S]](ctx workflow.Context, state S, listed string, left Left) *lifecycle[S] {
+	return &lifecycle[S]{state: state, listed: listed, lock: workflow.NewMutex(ctx), followUps: left.FollowUps}
+}
+
+func (l *lifecycle[S]) left() Left { return Left{FollowUps: l.followUps} }
+
+// run takes commands until there is so much history that a new run is due.
+func (l *lifecycle[S]) run(ctx workflow.Context, renew func(*lifecycle[S]) error) (LifecycleResult, error) {
+	err := workflow.SetUpdateHandlerWithOptions(ctx, UpdateTransition, l.transition, workflow.UpdateHandlerOptions{
+		Validator: l.validate,
+	})
+	if err != nil {
+		return LifecycleResult{}, fmt.Errorf("set update handler: %w", err)
+	}
+	for {
+		err := workflow.Await(ctx, func() bool { return l.hasWork() || l.isOver(ctx) || l.isFull(ctx) })
+		switch {
+		case err != nil:
+			return LifecycleResult{Version: l.version()}, err
+		case l.hasWork():
+			l.work(ctx)
+		case l.isOver(ctx):
+			return LifecycleResult{}, nil
+		default:
+			return LifecycleResult{}, renew(l)
+		}
+	}
+}
+
+func (l *lifecycle[S]) version() int64 { return l.state.Ref().Version }
+
+func (l *lifecycle[S]) hasWork() bool { return l.undeliver > 0 || len(l.followUps) > 0 }
+
+// isFull: a new run may begin only when no handler is at work, or its update would be lost.
+func (l *lifecycle[S]) isFull(ctx workflow.Context) bool {
+	return workflow.GetInfo(ctx).GetContinueAsNewSuggested() && workflow.AllHandlersFinished(ctx)
+}
+
+func (l *lifecycle[S]) isOver(ctx workflow.Context) bool {
+	return l.stillborn && l.version() == 0 && workflow.AllHandlersFinished(ctx)
+}
+
+// work sends what is queued and carries over what follows, side by side. Neither failing ends
+// the lifecycle: deliveries are in the store, where the sweep finds them.
+func (l *lifecycle[S]) work(ctx workflow.Context) {
+	deliveries, followUps := l.undeliver, l.followUps
+	l.undeliver, l.followUps = 0, nil
+	var running []workflow.Future
+	if deliveries > 0 {
+		running = append(running, l.deliver(ctx))
+	}
+	for _, f := range followUps {
+		running = append(running, signCustomer(ctx, f))
+	}
+	for _, f := range running {
+		if err := f.Get(ctx, nil); err != nil {
+			workflow.GetLogger(ctx).Warn("left to the sweep", "stream", l.state.Ref().Stream(), "error", err)
+		}
+	}
+}
+
+// validate refuses what is illegal before anything is written anywhere. Where the caller has
+// seen a newer version in the store than this workflow knows, only the handler can tell.
+func (l *lifecycle[S]) validate(_ workflow.Context, t Transition) error {
+	if t.StoreVersion > l.version() {
+		return nil
+	}
+	_, err := l.state.Decide(t.Command)
+	return activities.Failure(err)
+}
+
+// transition decides a command again, since others may have been before it, and records it.
+func (l *lifecycle[S]) transition(ctx workflow.Context, t Transition) (Outcome, error) {
+	if err := l.lock.Lock(ctx); err != nil {
+		return Outcome{}, err
+	}
+	defer l.lock.Unlock()
+	out, err := l.decide(ctx, t)
+	if err != nil {
+		l.stillborn = l.version() == 0
+		return Outcome{}, withRequest(err, t.RequestID)
+	}
+	return out, nil
+}
+
+// maxConflicts bounds how often a command is decided anew because the store was ahead. Only
+// this workflow writes the stream, so once is the rule.
+const maxConflicts = 5
+
+func (l *lifecycle[S]) decide(ctx workflow.Context, t Transition) (Outcome, error) {
+	if t.StoreVersion > l.version() {
+		if err := l.catchUp(ctx); err != nil {
+			return Outcome{}, err
+		}
+	}
+	if t.Command.OccurredAt.IsZero() {
+		t.Command.OccurredAt = workflow.Now(ctx).UTC().Truncate(millisecond)
+	}
+	for range maxConflicts {
+		event, next, err := pipeline.Next(l.state, t.Command, t.CommandID)
+		if err != nil {
+			return Outcome{}, activities.Failure(err)
+		}
+		result, err := appendEvent(ctx, activities.AppendInput{Event: event, Idempotency: t.Idempotency})
+		if err != nil {
+			return Outcome{}, err
+		}
+		if len(result.Newer) == 0 {
+			event.Position, event.RecordedAt = result.Appended.Position, result.Appended.RecordedAt
+			return l.advance(ctx, event, next, result.Appended.Deliveries)
+		}
+		recorded, err := l.foldIn(ctx, result.Newer, event.ID)
+		if err != nil || recorded.Event.ID != "" {
+			return recorded, err
+		}
+	}
+	return Outcome{}, activities.Failure(pipeline.Errorf(pipeline.CodeConflict, "the stream keeps changing; try again"))
+}
+
+// catchUp folds in what the store has and this workflow lacks: its worker died between the
+// commit and the workflow task, or the workflow was ended and started anew.
+func (l *lifecycle[S]) catchUp(ctx workflow.Context) error {
+	for {
+		read, err := readStream(ctx, activities.ReadInput{Stream: l.state.Ref().Stream(), Version: l.version()})
+		if err != nil {
+			return err
+		}
+		if _, err := l.foldIn(ctx, read.Events, ""); err != nil {
+			return err
+		}
+		if !read.More {
+			return nil
+		}
+	}
+}
+
+// foldIn takes over events that the store has. Where one of them is the one with this id, the
+// command was recorded by an earlier run, and the outcome is that event's.
+func (l *lifecycle[S]) foldIn(ctx workflow.Context, events []pipeline.Event, id string) (Outcome, error) {
+	var found Outcome
+	for _, e := range events {
+		next, err := l.state.Apply(e)
+		if err != nil {
+			return Outcome{}, activities.Failure(err)
+		}
+		out, err := l.advance(ctx, e, next, 0)
+		if err != nil {
+			return Outcome{}, err
+		}
+		l.undeliver++ // whether it still has deliveries to send is not known here; one look tells
+		if e.ID == id {
+			found = out
+		}
+	}
+	return found, nil
+}
+
+// advance makes a recorded event the present state, and queues what it entails.
+func (l *lifecycle[S]) advance(ctx workflow.Context, e pipeline.Event, next S, deliveries int) (Outcome, error) {
+	l.state = next
+	l.undeliver += deliveries
+	if e.Type == pipeline.TypeContractSigned {
+		l.followUps = append(l.followUps, activities.SignCustomerInput{
+			CompanyID: e.CompanyID, CustomerID: e.CustomerID, Actor: e.Actor,
+			Cause: pipeline.Cause{EventID: e.ID, Type: e.Type, Stream: e.Stream},
+		})
+	}
+	l.story.add(e, deliveries)
+	workflow.SetCurrentDetails(ctx, l.story.String())
+	if err := l.list(ctx); err != nil {
+		return Outcome{}, err
+	}
+	return Outcome{Event: e, Allowed: next.Allowed()}, nil
+}
+
+// list shows the stage in the search attributes, where it is another than before: an upsert
+// is a write, and most events do not change the stage.
+func (l *lifecycle[S]) list(ctx workflow.Context) error {
+	stage := l.state.Stage()
+	if stage == l.listed {
+		return nil
+	}
+	if err := workflow.UpsertTypedSearchAttributes(ctx, AttributeStage.ValueSet(stage)); err != nil {
+		return fmt.Errorf("list stage: %w", err)
+	}
+	l.listed = stage
+	return nil
+}
+
+// withRequest notes for which request a command failed, so that a later request with the same
+// update id can tell that it got an old answer (see Engine.Submit).
+func withRequest(err error, requestID string) error {
+	var app *temporal.ApplicationError
+	if !errors.As(err, &app) {
+		return err
+	}
+	refusal := activities.Refusal(err)
+	return temporal.NewApplicationErrorWithOptions(app.Message(), app.Type(), temporal.ApplicationErrorOptions{
+		NonRetryable: app.NonRetryable(),
+		Details:      []any{*refusal, requestID},
+	})
+}
