@@ -1,0 +1,260 @@
+package temporalserver_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+	sdklog "go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/dealwright/dealwright/standalone/temporalserver"
+)
+
+const (
+	// patience bounds waits that end as soon as what they wait for happens.
+	patience  = time.Minute
+	taskQueue = "deals"
+)
+
+var (
+	companyID  = temporal.NewSearchAttributeKeyInt64("CompanyId")
+	customerID = temporal.NewSearchAttributeKeyInt64("CustomerId")
+	stage      = temporal.NewSearchAttributeKeyKeyword("Stage")
+)
+
+// deal moves on by updates, the way a lifecycle does: a local activity before the answer, an activity after it.
+func deal(ctx workflow.Context, current string) error {
+	moves := workflow.NewChannel(ctx)
+	err := workflow.SetUpdateHandler(ctx, "move", func(ctx workflow.Context, next string) (string, error) {
+		local := workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{StartToCloseTimeout: patience})
+		if err := workflow.ExecuteLocalActivity(local, note, next).Get(ctx, nil); err != nil {
+			return "", err
+		}
+		previous := current
+		current = next
+		moves.SendAsync(next)
+		return previous, workflow.UpsertTypedSearchAttributes(ctx, stage.ValueSet(next))
+	})
+	if err != nil {
+		return err
+	}
+	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{StartToCloseTimeout: patience})
+	for {
+		var next string
+		moves.Receive(ctx, &next)
+		if err := workflow.ExecuteActivity(ctx, note, next).Get(ctx, nil); err != nil {
+			return err
+		}
+	}
+}
+
+func note(context.Context, string) error { return nil }
+
+func TestWorkflowsAreFoundAndSurviveARestart(t *testing.T) {
+	t.Parallel()
+	options := temporalserver.Options{Dir: t.TempDir(), Namespace: "sales"}
+
+	first := start(t, options)
+	connection, stopWorker := connect(t, first)
+	_, err := connection.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{
+		ID:                    "deal-1",
+		TaskQueue:             taskQueue,
+		WorkflowTaskTimeout:   time.Second, // what the worker drops when it is stopped is due again after this long
+		TypedSearchAttributes: temporal.NewSearchAttributes(companyID.ValueSet(1), customerID.ValueSet(12345), stage.ValueSet("draft")),
+	}, deal, "draft")
+	require.NoError(t, err)
+	require.Equal(t, "draft", move(t, connection, "sent"))
+	requireFound(t, connection, "deal-1", "CompanyId = 1 AND CustomerId = 12345 AND Stage = 'sent'")
+	stopWorker()
+	require.NoError(t, first.Stop())
+	require.NoError(t, first.Stop(), "stopping twice is no mistake")
+
+	options.Retention = 48 * time.Hour
+	second := start(t, options)
+	connection, stopWorker = connect(t, second)
+	defer stopWorker()
+	require.Equal(t, "sent", move(t, connection, "sold"))
+	requireFound(t, connection, "deal-1", "Stage = 'sold'")
+	described, err := connection.WorkflowService().DescribeNamespace(t.Context(), &workflowservice.DescribeNamespaceRequest{Namespace: "sales"})
+	require.NoError(t, err)
+	require.Equal(t, options.Retention, described.GetConfig().GetWorkflowExecutionRetentionTtl().AsDuration())
+	require.Equal(t, "sales", second.Namespace())
+}
+
+func TestTheFileIsInWALMode(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "what? 100% #1")
+	start(t, temporalserver.Options{Dir: dir, NoUI: true})
+	require.FileExists(t, filepath.Join(dir, "temporal.db-wal"))
+
+	db, err := sql.Open("sqlite", "file:"+strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(dir)+"/temporal.db?mode=ro")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, db.Close()) }()
+	var mode string
+	require.NoError(t, db.QueryRow("PRAGMA journal_mode").Scan(&mode))
+	require.Equal(t, "wal", mode)
+}
+
+func TestUIAndMetricsAnswer(t *testing.T) {
+	t.Parallel()
+	server := start(t, temporalserver.Options{Dir: t.TempDir(), MetricsPort: freePort(t)})
+	for _, url := range []string{server.UIURL(), server.UIURL() + "/api/v1/namespaces/default", server.MetricsURL()} {
+		response, err := http.Get(url)
+		require.NoError(t, err)
+		require.NoError(t, response.Body.Close())
+		require.Equal(t, http.StatusOK, response.StatusCode, url)
+	}
+}
+
+func TestAPortInUse(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, listener.Close()) }()
+	taken := listener.Addr().(*net.TCPAddr).Port
+
+	tests := map[string]struct {
+		options temporalserver.Options
+		want    string
+	}{
+		"frontend": {temporalserver.Options{Port: taken}, "in use; set DEALWRIGHT_TEMPORAL_PORT=0 for a free one"},
+		"ui":       {temporalserver.Options{UIPort: taken}, "in use; set DEALWRIGHT_UI_PORT=0 for a free one"},
+		"metrics":  {temporalserver.Options{MetricsPort: taken}, "in use"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			test.options.Dir = t.TempDir()
+			_, err := temporalserver.Start(t.Context(), test.options)
+			require.ErrorContains(t, err, fmt.Sprintf("port %d is %s", taken, test.want))
+		})
+	}
+}
+
+func TestOnlyLoopback(t *testing.T) {
+	t.Parallel()
+	for _, address := range []string{"0.0.0.0", "::", "192.0.2.1", "localhost"} {
+		_, err := temporalserver.Start(t.Context(), temporalserver.Options{Dir: t.TempDir(), Address: address})
+		require.ErrorContains(t, err, "not a loopback IP", address)
+	}
+}
+
+func TestTablesOfAnotherVersion(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "temporal.db"), nil, 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "temporal.schema"), []byte("0.1/0.1\n"), 0o600))
+	_, err := temporalserver.Start(t.Context(), temporalserver.Options{Dir: dir})
+	require.ErrorContains(t, err, "was made with Temporal's tables 0.1/0.1")
+}
+
+func TestNothingToWorryAboutInTheLog(t *testing.T) {
+	t.Parallel()
+	var lines lines
+	server, err := temporalserver.Start(t.Context(), temporalserver.Options{
+		Dir: t.TempDir(), Logger: slog.New(slog.NewTextHandler(&lines, nil)),
+	})
+	require.NoError(t, err)
+	connection, stopWorker := connect(t, server)
+	_, err = connection.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: "deal-1", TaskQueue: taskQueue}, deal, "draft")
+	require.NoError(t, err)
+	move(t, connection, "sent")
+	stopWorker()
+	require.NoError(t, server.Stop())
+	require.Empty(t, lines.String())
+}
+
+func start(t *testing.T, options temporalserver.Options) *temporalserver.Server {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	server, err := temporalserver.Start(ctx, options)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, server.Stop()) })
+	return server
+}
+
+// connect returns a client and runs a worker until it is stopped.
+func connect(t *testing.T, server *temporalserver.Server) (connection client.Client, stop func()) {
+	t.Helper()
+	connection, err := client.Dial(client.Options{
+		HostPort:  server.HostPort(),
+		Namespace: server.Namespace(),
+		Logger:    sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler)),
+	})
+	require.NoError(t, err)
+	running := worker.New(connection, taskQueue, worker.Options{})
+	running.RegisterWorkflow(deal)
+	running.RegisterActivity(note)
+	require.NoError(t, running.Start())
+	return connection, func() {
+		running.Stop()
+		connection.Close()
+	}
+}
+
+// move updates the deal and returns where it was before.
+func move(t *testing.T, connection client.Client, next string) (previous string) {
+	t.Helper()
+	handle, err := connection.UpdateWorkflow(t.Context(), client.UpdateWorkflowOptions{
+		WorkflowID:   "deal-1",
+		UpdateName:   "move",
+		Args:         []any{next},
+		WaitForStage: client.WorkflowUpdateStageCompleted,
+	})
+	require.NoError(t, err)
+	require.NoError(t, handle.Get(t.Context(), &previous))
+	return previous
+}
+
+// requireFound waits for the list of workflows, which follows a moment later.
+func requireFound(t *testing.T, connection client.Client, id, query string) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		found, err := connection.ListWorkflow(t.Context(), &workflowservice.ListWorkflowExecutionsRequest{Query: query})
+		return err == nil && len(found.GetExecutions()) == 1 &&
+			found.GetExecutions()[0].GetExecution().GetWorkflowId() == id &&
+			found.GetExecutions()[0].GetStatus() == enums.WORKFLOW_EXECUTION_STATUS_RUNNING
+	}, patience, 20*time.Millisecond, query)
+}
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, listener.Close()) }()
+	return listener.Addr().(*net.TCPAddr).Port
+}
+
+// lines is a log in memory.
+type lines struct {
+	mutex sync.Mutex
+	text  strings.Builder
+}
+
+func (l *lines) Write(line []byte) (int, error) {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	return l.text.Write(line)
+}
+
+func (l *lines) String() string {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	return l.text.String()
+}
