@@ -68,8 +68,9 @@ func (s *Store) Authenticate(ctx context.Context, secret string) (pipeline.Key, 
 }
 
 // CreateKey makes an API key and answers it with its secret, which is stored only as a hash.
-func (s *Store) CreateKey(ctx context.Context, companyID int64, name string, role pipeline.Role, idem pipeline.Idempotency) (pipeline.NewKey, error) {
-	answer, _, err := s.once(ctx, companyID, idem, func(tx transaction) (string, error) {
+// With an idempotency key, a second call answers the key of the first, and replayed.
+func (s *Store) CreateKey(ctx context.Context, companyID int64, name string, role pipeline.Role, idem pipeline.Idempotency) (created pipeline.NewKey, replayed bool, err error) {
+	answer, replayed, err := s.once(ctx, companyID, idem, func(tx transaction) (string, error) {
 		secret := NewSecretKey()
 		var row keyRow
 		err := tx.GetContext(ctx, &row, `INSERT INTO api_keys (company_id, name, role, hash) VALUES ($1, $2, $3, $4)
@@ -81,13 +82,13 @@ func (s *Store) CreateKey(ctx context.Context, companyID int64, name string, rol
 		return string(b), err
 	})
 	if err != nil {
-		return pipeline.NewKey{}, err
+		return pipeline.NewKey{}, false, err
 	}
 	var made pipeline.NewKey
 	if err := json.Unmarshal([]byte(answer), &made); err != nil {
-		return pipeline.NewKey{}, fmt.Errorf("decode remembered key: %w", err)
+		return pipeline.NewKey{}, false, fmt.Errorf("decode remembered key: %w", err)
 	}
-	return made, nil
+	return made, replayed, nil
 }
 
 // EnsureKey makes a given secret an admin key of a company, or leaves it so: the bootstrap key.

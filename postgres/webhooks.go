@@ -2,7 +2,9 @@ package postgres
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -41,8 +43,8 @@ func (s *Store) webhook(r webhookRow) (pipeline.Webhook, error) {
 }
 
 // CreateWebhook records a subscription. With an idempotency key, a second call answers the
-// webhook of the first.
-func (s *Store) CreateWebhook(ctx context.Context, w pipeline.Webhook, idem pipeline.Idempotency) (pipeline.Webhook, error) {
+// webhook of the first, and replayed.
+func (s *Store) CreateWebhook(ctx context.Context, w pipeline.Webhook, idem pipeline.Idempotency) (created pipeline.Webhook, replayed bool, err error) {
 	// What is remembered has the secret beside the webhook, since the webhook itself never
 	// shows it in JSON.
 	type remembered struct {
@@ -50,7 +52,7 @@ func (s *Store) CreateWebhook(ctx context.Context, w pipeline.Webhook, idem pipe
 		Secret  string
 		KeyID   int64
 	}
-	answer, _, err := s.once(ctx, w.CompanyID, idem, func(tx transaction) (string, error) {
+	answer, replayed, err := s.once(ctx, w.CompanyID, idem, func(tx transaction) (string, error) {
 		err := tx.QueryRowxContext(ctx, `INSERT INTO webhooks (company_id, key_id, url, events, format, secret, ordered, active, description)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id, created_at, updated_at`,
 			w.CompanyID, w.KeyID, w.URL, pq.Array(w.Events), w.Format, s.sealer.Seal(w.Secret), w.Ordered, w.Active, string(w.Description),
@@ -62,14 +64,14 @@ func (s *Store) CreateWebhook(ctx context.Context, w pipeline.Webhook, idem pipe
 		return string(b), err
 	})
 	if err != nil {
-		return pipeline.Webhook{}, err
+		return pipeline.Webhook{}, false, err
 	}
 	var made remembered
 	if err := json.Unmarshal([]byte(answer), &made); err != nil {
-		return pipeline.Webhook{}, fmt.Errorf("decode remembered webhook: %w", err)
+		return pipeline.Webhook{}, false, fmt.Errorf("decode remembered webhook: %w", err)
 	}
 	made.Webhook.Secret, made.Webhook.KeyID = made.Secret, made.KeyID
-	return made.Webhook, nil
+	return made.Webhook, replayed, nil
 }
 
 // Webhook reads one webhook of a company; a partner's key (partnerKey not 0) finds only its own.
@@ -116,6 +118,9 @@ func (s *Store) UpdateWebhook(ctx context.Context, w pipeline.Webhook) (updated 
 			    failures = CASE WHEN url = $3 THEN failures ELSE 0 END
 			WHERE id = $1 AND company_id = $2 AND deleted_at IS NULL RETURNING updated_at`,
 			w.ID, w.CompanyID, w.URL, pq.Array(w.Events), w.Ordered, w.Active, string(w.Description)).Scan(&w.UpdatedAt)
+		if errors.Is(err, sql.ErrNoRows) { // deleted since the caller read it
+			return pipeline.Errorf(pipeline.CodeNotFound, "there is no such webhook")
+		}
 		if err != nil {
 			return err
 		}
