@@ -1,0 +1,91 @@
+package api
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/dealwright/dealwright/pipeline"
+)
+
+// What the handlers keep in the request's context.
+const (
+	callerKey  = "caller"  // pipeline.Key
+	failureKey = "failure" // error: what the log says about a 5xx
+	requestKey = "request" // string: the request id
+)
+
+// maxSecret is longer than any key of ours; what is longer need not be looked up.
+const maxSecret = 512
+
+// admit lets a caller in whose key reaches this route. Who they are comes before all else, so
+// that somebody without a key learns nothing about the route.
+func (s *Server) admit(c *gin.Context, route Route) error {
+	if len(route.Roles) == 0 {
+		return nil
+	}
+	if err := s.authenticate(c); err != nil {
+		return err
+	}
+	if role := caller(c).Role; !slices.Contains(route.Roles, role) {
+		return pipeline.Errorf(pipeline.CodeForbidden, "a key with the role %s may not do this", role)
+	}
+	return refuseUnknown(c.Request.URL.RawQuery, route.Query)
+}
+
+func (s *Server) authenticate(c *gin.Context) error {
+	secret, err := bearer(c.Request.Header)
+	if err != nil {
+		return err
+	}
+	key, err := s.store.Authenticate(c.Request.Context(), secret)
+	if err != nil {
+		return err
+	}
+	c.Set(callerKey, key)
+	return nil
+}
+
+// bearer reads the key from the Authorization header (RFC 6750).
+func bearer(h http.Header) (string, error) {
+	scheme, secret, _ := strings.Cut(h.Get("Authorization"), " ")
+	secret = strings.TrimSpace(secret)
+	if !strings.EqualFold(scheme, "Bearer") || secret == "" {
+		return "", pipeline.Errorf(pipeline.CodeUnauthenticated, "send an API key: Authorization: Bearer dw_…")
+	}
+	if len(secret) > maxSecret || !isVisibleASCII(secret) {
+		return "", pipeline.Errorf(pipeline.CodeUnauthenticated, "the API key is unknown or was revoked")
+	}
+	return secret, nil
+}
+
+// caller is the key that the request came with.
+func caller(c *gin.Context) pipeline.Key {
+	key, _ := c.Value(callerKey).(pipeline.Key) //nolint:errcheck // nobody, where there is no key
+	return key
+}
+
+// partnerKey is the caller's key id where the caller is a partner, who sees only what is its
+// own, and 0 for those who see all of the company.
+func partnerKey(c *gin.Context) int64 {
+	if key := caller(c); key.Role == pipeline.RolePartner {
+		return key.ID
+	}
+	return 0
+}
+
+func isVisibleASCII(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
+}
+
+func isVersioned(c *gin.Context) bool { return strings.HasPrefix(c.Request.URL.Path, "/v1/") }
+
+// secure sets the headers that keep browsers and caches from making more of an answer than it is.
+func secure(c *gin.Context) {
+	c.Header("X-Content-Type-Options", "nosniff")
+	if isVersioned(c) {
+		c.Header("Cache-Control", "no-store")
+	}
+}

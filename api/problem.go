@@ -1,0 +1,135 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/dealwright/dealwright/pipeline"
+)
+
+// answers is the one map from an error's code to what the caller gets. A code that is not
+// here is an internal error.
+var answers = map[pipeline.Code]struct {
+	status int
+	title  string
+}{
+	pipeline.CodeInvalid:              {http.StatusUnprocessableEntity, "The input is not valid"},
+	pipeline.CodeIdempotencyKeyReused: {http.StatusUnprocessableEntity, "The Idempotency-Key was used for another request"},
+	pipeline.CodeIllegalTransition:    {http.StatusConflict, "This may not happen now"},
+	pipeline.CodeConflict:             {http.StatusConflict, "Somebody else was faster"},
+	pipeline.CodeNotFound:             {http.StatusNotFound, "Not found"},
+	pipeline.CodeUnauthenticated:      {http.StatusUnauthorized, "A valid API key is needed"},
+	pipeline.CodeForbidden:            {http.StatusForbidden, "The API key does not reach that far"},
+	pipeline.CodeMethodNotAllowed:     {http.StatusMethodNotAllowed, "Method not allowed"},
+	pipeline.CodeTooLarge:             {http.StatusRequestEntityTooLarge, "The body is too large"},
+	pipeline.CodeUnsupportedMediaType: {http.StatusUnsupportedMediaType, "Unsupported media type"},
+	pipeline.CodeRateLimited:          {http.StatusTooManyRequests, "Too many requests"},
+	pipeline.CodeUnavailable:          {http.StatusServiceUnavailable, "Not available now"},
+	pipeline.CodeInternal:             {http.StatusInternalServerError, "Something failed on our side"},
+}
+
+// problem is an error as a caller gets it (RFC 9457).
+type problem struct {
+	Type      string               `json:"type"`
+	Title     string               `json:"title"`
+	Status    int                  `json:"status"`
+	Detail    string               `json:"detail"`
+	Code      pipeline.Code        `json:"code"`
+	RequestID string               `json:"request_id"`
+	Errors    []fault              `json:"errors,omitempty"`
+	Allowed   []pipeline.EventType `json:"allowed,omitzero"` // there for an illegal transition, even if nothing is legal
+}
+
+// fault is one thing that is wrong with the input: in the body at Pointer, or with the query
+// parameter of that name.
+type fault struct {
+	Pointer   string `json:"pointer"`
+	Parameter string `json:"parameter,omitempty"`
+	Detail    string `json:"detail"`
+}
+
+const contentTypeProblem = "application/problem+json"
+
+// fail answers with the problem that an error stands for.
+func (s *Server) fail(c *gin.Context, err error) {
+	p := newProblem(err, requestID(c))
+	if p.Status >= http.StatusInternalServerError {
+		c.Set(failureKey, err)
+	}
+	b, err := json.Marshal(p)
+	if err != nil { // a struct of texts and numbers: it cannot fail
+		c.AbortWithStatus(http.StatusInternalServerError)
+		return
+	}
+	explainStatus(c, p.Status)
+	c.Abort()
+	c.Data(p.Status, contentTypeProblem, b)
+}
+
+// explainStatus sets the headers that go with a status.
+func explainStatus(c *gin.Context, status int) {
+	switch status {
+	case http.StatusUnauthorized:
+		c.Header("WWW-Authenticate", `Bearer realm="dealwright"`)
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		c.Header("Retry-After", "1")
+	}
+}
+
+func newProblem(err error, requestID string) problem {
+	e := known(err)
+	kind := answers[e.Code]
+	p := problem{
+		Type:      "urn:dealwright:problem:" + string(e.Code),
+		Title:     kind.title,
+		Status:    kind.status,
+		Detail:    e.Message,
+		Code:      e.Code,
+		RequestID: requestID,
+		Errors:    faults(e.Fields),
+	}
+	if e.Code == pipeline.CodeIllegalTransition {
+		p.Allowed = append([]pipeline.EventType{}, e.Allowed...)
+	}
+	return p
+}
+
+// known finds the error that a caller may see. What an internal error says is for the log.
+func known(err error) *pipeline.Error {
+	var e *pipeline.Error
+	if errors.As(err, &e) && e.Code != pipeline.CodeInternal {
+		if _, ok := answers[e.Code]; ok {
+			return e
+		}
+	}
+	return pipeline.Errorf(pipeline.CodeInternal, "the request id leads to what happened in our log")
+}
+
+// parameterMark begins the pointer of a FieldError that is about a query parameter. No JSON
+// pointer begins with it, so the two cannot be mistaken for each other.
+const parameterMark = "?"
+
+func badParameter(name, format string, args ...any) pipeline.FieldError {
+	return pipeline.FieldError{Pointer: parameterMark + name, Detail: fmt.Sprintf(format, args...)}
+}
+
+func faults(fields []pipeline.FieldError) []fault {
+	out := make([]fault, len(fields))
+	for i, f := range fields {
+		out[i] = fault{Pointer: f.Pointer, Detail: f.Detail}
+		if name, ok := strings.CutPrefix(f.Pointer, parameterMark); ok {
+			out[i] = fault{Parameter: name, Detail: "the parameter " + name + " " + f.Detail}
+		}
+	}
+	return out
+}
+
+// invalid says that the input as a whole, or a header of it, is wrong.
+func invalid(format string, args ...any) error {
+	return pipeline.Invalid(pipeline.FieldError{Detail: fmt.Sprintf(format, args...)})
+}
