@@ -214,20 +214,3 @@ func (e *Engine) Ping(ctx context.Context) error {
 	_, err := e.client.CheckHealth(ctx, &client.CheckHealthRequest{})
 	return explain(err)
 }
-
-// EnsureSweep makes the schedule that sweeps every minute, or leaves it as it is.
-func (e *Engine) EnsureSweep(ctx context.Context) error {
-	_, err := e.client.ScheduleClient().Create(ctx, client.ScheduleOptions{
-		ID:   sweepID,
-		Spec: client.ScheduleSpec{Intervals: []client.ScheduleIntervalSpec{{Every: time.Minute}}},
-		Action: &client.ScheduleWorkflowAction{
-			ID: sweepID, Workflow: Sweep, TaskQueue: TaskQueue, StaticSummary: "Look for stray deliveries",
-			WorkflowExecutionTimeout: 5 * time.Minute,
-		},
-		Overlap: enumspb.SCHEDULE_OVERLAP_POLICY_SKIP,
-	})
-	if errors.Is(err, temporal.ErrScheduleAlreadyRunning) {
-		return nil
-	}
-	return explain(err)
-}

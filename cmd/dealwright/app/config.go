@@ -1,0 +1,77 @@
+// Package app wires the parts of the engine together: it is where store, workflows, API and
+// worker meet, for the dealwright command and for standalone alike.
+package app
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+
+	"github.com/caarlos0/env/v11"
+
+	"github.com/dealwright/dealwright/webhook"
+)
+
+// Config comes from the environment. Where Temporal is comes from Temporal's own variables
+// (TEMPORAL_ADDRESS and so on), which its envconfig reads.
+type Config struct {
+	Addr          string `env:"DEALWRIGHT_ADDR"           envDefault:"127.0.0.1:8080"`
+	DatabaseURL   string `env:"DATABASE_URL"`
+	Key           string `env:"DEALWRIGHT_KEY"`
+	EncryptionKey string `env:"DEALWRIGHT_ENCRYPTION_KEY"`
+	AllowTargets  string `env:"DEALWRIGHT_ALLOW_TARGETS"`
+	RetrySchedule string `env:"DEALWRIGHT_RETRY_SCHEDULE"`
+	LogLevel      string `env:"DEALWRIGHT_LOG_LEVEL"      envDefault:"info"`
+	LogFormat     string `env:"DEALWRIGHT_LOG_FORMAT"     envDefault:"json"`
+	MaxConns      int    `env:"DEALWRIGHT_MAX_CONNS"      envDefault:"20"`
+	Version       string `env:"-"`
+}
+
+// ReadConfig reads the environment and checks what can be checked without reaching anything.
+func ReadConfig(version string) (Config, error) {
+	cfg := Config{Version: version}
+	if err := env.Parse(&cfg); err != nil {
+		return Config{}, fmt.Errorf("read environment: %w", err)
+	}
+	return cfg, nil
+}
+
+// Check says what is missing or wrong for a process that serves.
+func (c Config) Check() error {
+	var wrong []error
+	if c.DatabaseURL == "" {
+		wrong = append(wrong, errors.New("DATABASE_URL is not set: postgres://user:password@host:port/database"))
+	}
+	if c.EncryptionKey == "" {
+		wrong = append(wrong, errors.New("DEALWRIGHT_ENCRYPTION_KEY is not set; make one with: openssl rand -base64 32"))
+	}
+	if c.Key != "" && (!strings.HasPrefix(c.Key, "dw_") || len(c.Key) < 35) {
+		wrong = append(wrong, errors.New("DEALWRIGHT_KEY has to be dw_ and at least 32 characters"))
+	}
+	if _, err := webhook.ParseSchedule(c.RetrySchedule); err != nil {
+		wrong = append(wrong, fmt.Errorf("DEALWRIGHT_RETRY_SCHEDULE: %w", err))
+	}
+	if _, err := webhook.NewTargets(c.AllowTargets); err != nil {
+		wrong = append(wrong, err)
+	}
+	return errors.Join(wrong...)
+}
+
+// Logger writes to w in the format and from the level that the environment asks for.
+func (c Config) Logger(w io.Writer) (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
+		return nil, fmt.Errorf("DEALWRIGHT_LOG_LEVEL has to be debug, info, warn or error, not %q", c.LogLevel)
+	}
+	options := &slog.HandlerOptions{Level: level}
+	switch c.LogFormat {
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, options)), nil
+	case "text":
+		return slog.New(slog.NewTextHandler(w, options)), nil
+	default:
+		return nil, fmt.Errorf("DEALWRIGHT_LOG_FORMAT has to be json or text, not %q", c.LogFormat)
+	}
+}

@@ -1,0 +1,195 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"go.temporal.io/sdk/client"
+	sdkworker "go.temporal.io/sdk/worker"
+
+	"github.com/dealwright/dealwright/api"
+	"github.com/dealwright/dealwright/postgres"
+	"github.com/dealwright/dealwright/webhook"
+	"github.com/dealwright/dealwright/worker"
+	"github.com/dealwright/dealwright/workflows"
+)
+
+// Process holds what a serving process shares between its parts. It connects to nothing until
+// it has to, and finds Postgres and Temporal again by itself when they come back.
+type Process struct {
+	cfg     Config
+	log     *slog.Logger
+	store   *postgres.Store
+	targets *webhook.Targets
+	client  client.Client
+	engine  *workflows.Engine
+	metrics *prometheus.Registry
+
+	namespace string
+}
+
+// NewProcess prepares a process. temporal says how to reach Temporal; its Namespace is the one
+// that workflows live in. Close it.
+func NewProcess(cfg Config, temporal client.Options, log *slog.Logger) (*Process, error) {
+	if err := cfg.Check(); err != nil {
+		return nil, err
+	}
+	targets, err := webhook.NewTargets(cfg.AllowTargets)
+	if err != nil {
+		return nil, err
+	}
+	store, err := OpenStore(cfg)
+	if err != nil {
+		return nil, err
+	}
+	c, err := client.NewLazyClient(temporal)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("make temporal client: %w", err), store.Close())
+	}
+	metrics := prometheus.NewRegistry()
+	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return &Process{
+		cfg: cfg, log: log, store: store, targets: targets, client: c,
+		engine: workflows.NewEngine(c), metrics: metrics, namespace: namespaceOf(temporal),
+	}, nil
+}
+
+func namespaceOf(o client.Options) string {
+	if o.Namespace == "" {
+		return client.DefaultNamespace
+	}
+	return o.Namespace
+}
+
+// OpenStore opens the store alone, for the tools that need nothing else.
+func OpenStore(cfg Config) (*postgres.Store, error) {
+	sealer, err := postgres.NewSealer(cfg.EncryptionKey)
+	if err != nil {
+		return nil, err
+	}
+	return postgres.Open(postgres.Config{URL: cfg.DatabaseURL, MaxConns: cfg.MaxConns, Sealer: sealer})
+}
+
+// Close lets go of Postgres and Temporal.
+func (p *Process) Close() error {
+	p.client.Close()
+	return p.store.Close()
+}
+
+// The bounds of a request's outer parts, against clients that send or read drop by drop.
+const (
+	headerPatience = 10 * time.Second
+	bodyPatience   = 30 * time.Second
+	answerPatience = 60 * time.Second // longer than the longest long-poll
+	idlePatience   = 2 * time.Minute
+	drainPatience  = 20 * time.Second
+)
+
+// ServeAPI answers requests until the context ends, then lets those under way finish. It calls
+// ready when the first request can come.
+func (p *Process) ServeAPI(ctx context.Context, l net.Listener, ready func()) error {
+	if err := p.bootstrap(ctx); err != nil {
+		return err
+	}
+	routes, err := api.New(api.Config{
+		Store: p.store, Engine: p.engine, Targets: p.targets, Logger: p.log, Registry: p.metrics, Version: p.cfg.Version,
+	})
+	if err != nil {
+		return fmt.Errorf("prepare api: %w", err)
+	}
+	server := &http.Server{
+		Handler:           routes,
+		ReadHeaderTimeout: headerPatience, ReadTimeout: bodyPatience, WriteTimeout: answerPatience, IdleTimeout: idlePatience,
+		ErrorLog: slog.NewLogLogger(p.log.Handler(), slog.LevelWarn),
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	p.log.Info("serving", "addr", l.Addr().String())
+	ready()
+	select {
+	case err := <-served:
+		return fmt.Errorf("serve: %w", err)
+	case <-ctx.Done():
+	}
+	routes.Drain() // long-polls would hold the shutdown up
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainPatience)
+	defer cancel()
+	if err := server.Shutdown(stop); err != nil {
+		return errors.Join(fmt.Errorf("finish requests: %w", err), server.Close())
+	}
+	return nil
+}
+
+// bootstrap makes DEALWRIGHT_KEY an admin key of company 1, so that there is a first key.
+func (p *Process) bootstrap(ctx context.Context) error {
+	if p.cfg.Key == "" {
+		return nil
+	}
+	return p.again(ctx, "make the bootstrap key", func(ctx context.Context) error {
+		return p.store.EnsureKey(ctx, 1, "bootstrap", p.cfg.Key)
+	})
+}
+
+// RunWorker works on the task queue until the context ends, then finishes what is under way.
+// It calls ready when it has begun.
+func (p *Process) RunWorker(ctx context.Context, ready func()) error {
+	schedule, err := webhook.ParseSchedule(p.cfg.RetrySchedule)
+	if err != nil {
+		return err
+	}
+	sender := webhook.NewSender(webhook.SenderConfig{Targets: p.targets, Schedule: schedule, Version: p.cfg.Version})
+	if err := p.again(ctx, "prepare temporal", p.prepareTemporal); err != nil {
+		return err
+	}
+	var w sdkworker.Worker
+	err = p.again(ctx, "start worker", func(context.Context) error {
+		// A worker that failed to start cannot be started again, so each try has its own.
+		w = worker.New(worker.Config{Client: p.client, Engine: p.engine, Store: p.store, Sender: sender})
+		return w.Start()
+	})
+	if err != nil {
+		return err
+	}
+	p.log.Info("working", "task_queue", workflows.TaskQueue)
+	ready()
+	<-ctx.Done()
+	w.Stop()
+	return nil
+}
+
+func (p *Process) prepareTemporal(ctx context.Context) error {
+	if err := p.engine.EnsureSearchAttributes(ctx, p.namespace, p.log); err != nil {
+		return err
+	}
+	return p.engine.EnsureSweep(ctx)
+}
+
+// The pauses between tries of something that has to be there before a process can serve.
+const (
+	firstPause = 200 * time.Millisecond
+	longPause  = 5 * time.Second
+)
+
+// again tries until it works or the context ends: Postgres and Temporal may come up later
+// than we do.
+func (p *Process) again(ctx context.Context, what string, f func(context.Context) error) error {
+	for pause := firstPause; ; pause = min(2*pause, longPause) {
+		err := f(ctx)
+		if err == nil {
+			return nil
+		}
+		p.log.Warn("not yet: "+what, "error", err, "again_in", pause.String())
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s: %w", what, ctx.Err())
+		case <-time.After(pause):
+		}
+	}
+}

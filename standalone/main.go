@@ -1,0 +1,51 @@
+// Command dealwright-standalone is the whole engine in one process: API, worker, Temporal with
+// its UI, and a Postgres of its own. It needs nothing set up and keeps its state in a folder.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/dealwright/dealwright/standalone/stack"
+)
+
+// version is set by the linker for a release.
+var version = "dev"
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "dealwright:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	options, err := stack.ReadOptions(version)
+	if err != nil {
+		return err
+	}
+	s, err := stack.Start(ctx, options)
+	if err != nil {
+		return err
+	}
+	if err := announce(s.Ready()); err != nil {
+		return err
+	}
+	return s.Wait()
+}
+
+// announce prints the line that programs wait for. It is the only thing on stdout.
+func announce(ready stack.Ready) error {
+	line, err := json.Marshal(ready)
+	if err != nil {
+		return fmt.Errorf("encode ready line: %w", err)
+	}
+	_, err = fmt.Fprintf(os.Stdout, "ready %s\n", line)
+	return err
+}
