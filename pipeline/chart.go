@@ -57,13 +57,13 @@ func (r Rule) from(track Track, all []string) []string {
 
 // label names the event, and what it needs of tracks other than its own.
 func (r Rule) label() string {
-	label := string(r.Type)
+	words := []string{string(r.Type)}
 	for _, n := range r.Needs {
 		if n.Track != r.Track {
-			label += " [" + string(n.Track) + " " + strings.Join(n.In, " or ") + "]"
+			words = append(words, fmt.Sprintf("[%s %s]", n.Track, strings.Join(n.In, " or ")))
 		}
 	}
-	return label
+	return strings.Join(words, " ")
 }
 
 // unmoved lists the events that look at this track in this state and move nothing.

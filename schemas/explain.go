@@ -202,7 +202,7 @@ var patterns = map[string]string{
 	`^[0-9a-f]{64}$`:                    "has to be a SHA-256 in 64 lower-case hex digits",
 	`^evt_[0-9a-hjkmnp-tv-z]{26}$`:      "is not the id of an event",
 	`^(customer|proposal)-[1-9][0-9]*$`: `is not a stream, such as "proposal-54321"`,
-	whsecPattern:                       `has to be "whsec_" and then 24 to 64 bytes in base64`,
+	whsecPattern:                        `has to be "whsec_" and then 24 to 64 bytes in base64`,
 }
 
 const whsecPattern = `^whsec_([A-Za-z0-9+/]{4}){8,20}` +
