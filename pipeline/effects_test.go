@@ -27,6 +27,11 @@ func TestWhatEventsDoToACustomer(t *testing.T) {
 			`{"name":"Amelia N.","type":"RESIDENTIAL"}`,
 			`{"name":"Amelia N.","email":"amelia@example.com","type":"RESIDENTIAL","version":2}`,
 		},
+		"updated with the whole customer keeps only what changed": {
+			"customer.updated", `{"name":"Amelia","email":"amelia@example.com","phone":"2","type":"COMMERCIAL","owner_id":7,
+				"address":{"street":"12 Banksia Avenue","postcode":2204},"attributes":{"roof":"tile"}}`,
+			`{"phone":"2"}`, `{"phone":"2","attributes":{"roof":"tile"}}`,
+		},
 		"null clears": {
 			"customer.updated", `{"phone":null,"owner_id":null,"address":null,"attributes":null}`,
 			`{"phone":null,"owner_id":null,"address":null,"attributes":null}`,

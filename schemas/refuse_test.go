@@ -109,6 +109,7 @@ var refused = map[string][]bad{
 		{`{"type":"sms.sent","occurred_at":"2026-02-30T10:00:00Z"}`, at("/occurred_at")},
 		{`{"type":"sms.sent","occurred_at":"2026-11-21T23:59:60Z"}`, at("/occurred_at")},
 		{`{"type":"sms.sent","occurred_at":"0000-01-01T00:00:00Z"}`, at("/occurred_at")},
+		{`{"type":"sms.sent","occurred_at":"2999-12-31T23:59:59-23:00"}`, at("/occurred_at")},
 		{`{"type":"sms.sent","occurred_at":"9999-12-31T23:59:59-23:00"}`, at("/occurred_at")},
 		{`{"type":"sms.sent","cause":{}}`, at("/cause")},
 	},
