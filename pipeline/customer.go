@@ -164,6 +164,7 @@ func (c Customer) Apply(e Event) (Customer, error) {
 		c.Deleted = true
 	case TypeCustomerRestored:
 		c.Deleted = false
+	default: // says what happened, changes nothing
 	}
 	return c, nil
 }

@@ -67,8 +67,7 @@ func Invalid(fields ...FieldError) error {
 
 // CodeOf gives the code of an error, CodeInternal for one that has none.
 func CodeOf(err error) Code {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Code
 	}
 	return CodeInternal

@@ -205,6 +205,7 @@ func (p Proposal) applyPayload(e Event) (Proposal, error) {
 		return p.applySigned(e)
 	case TypeContractDocumentStored:
 		return p.applyStored(e)
+	default: // says what happened, changes nothing
 	}
 	return p, nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/mock"
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
@@ -289,11 +290,12 @@ func TestProposal_ContinuesAsNewWithItsState(t *testing.T) {
 	t.Parallel()
 	b := newBench(t).quietPartners()
 	b.send(0, "a", requested())
-	sent := &answer{}
-	b.RegisterDelayedCallback(func() {
-		b.SetContinueAsNewSuggested(true) // while the command is on its way
-		b.UpdateWorkflow(workflows.UpdateTransition, "b", sent, move(pipeline.TypeProposalSent))
-	}, time.Second)
+	sent := b.send(time.Second, "b", move(pipeline.TypeProposalSent))
+	appended := 0
+	b.SetOnLocalActivityCompletedListener(func(*activity.Info, converter.EncodedValue, error) {
+		appended++
+		b.SetContinueAsNewSuggested(appended == 2) // while the handler of the command is at work
+	})
 	b.runProposal()
 
 	require.NoError(t, sent.failed)
@@ -308,24 +310,30 @@ func TestProposal_ContinuesAsNewWithItsState(t *testing.T) {
 	require.Equal(t, "sent", next.Listed)
 }
 
+// drains notes at which times of the test's clock DrainDeliveries ran.
+func (b *bench) drains() *[]time.Duration {
+	start := b.Now()
+	at := &[]time.Duration{}
+	b.SetOnActivityStartedListener(func(*activity.Info, context.Context, converter.EncodedValues) {
+		*at = append(*at, b.Now().Sub(start).Round(time.Second))
+	})
+	return at
+}
+
 func TestWebhook_SleepsUntilTheNextAttemptAndEnds(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	var d *activities.Deliveries
 	start := b.Now()
-	var at []time.Duration
-	b.OnActivity(d.DrainDeliveries, mock.Anything, activities.DrainInput{WebhookID: 9}).Return(
-		func(context.Context, activities.DrainInput) (activities.DrainResult, error) {
-			at = append(at, b.Now().Sub(start).Round(time.Second))
-			if len(at) == 1 {
-				return activities.DrainResult{Failed: 1, NextDue: b.Now().Add(5 * time.Second)}, nil
-			}
-			return activities.DrainResult{Delivered: 1}, nil
-		})
+	at := b.drains()
+	in := activities.DrainInput{WebhookID: 9}
+	b.OnActivity(d.DrainDeliveries, mock.Anything, in).Return(
+		activities.DrainResult{Failed: 1, NextDue: start.Add(5 * time.Second)}, nil).Once()
+	b.OnActivity(d.DrainDeliveries, mock.Anything, in).Return(activities.DrainResult{Delivered: 1}, nil).Once()
 	b.ExecuteWorkflow(workflows.Webhook, workflows.WebhookInput{WebhookID: 9})
 
 	require.NoError(t, b.GetWorkflowError())
-	require.Equal(t, []time.Duration{0, 5 * time.Second}, at)
+	require.Equal(t, []time.Duration{0, 5 * time.Second}, *at)
 	var sum workflows.WebhookResult
 	require.NoError(t, b.GetWorkflowResult(&sum))
 	require.Equal(t, workflows.WebhookResult{Delivered: 1, Failed: 1}, sum)
@@ -335,19 +343,13 @@ func TestWebhook_IsWokenBeforeTheNextAttempt(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	var d *activities.Deliveries
-	start := b.Now()
-	var at []time.Duration
+	at := b.drains()
 	b.OnActivity(d.DrainDeliveries, mock.Anything, mock.Anything).Return(
-		func(context.Context, activities.DrainInput) (activities.DrainResult, error) {
-			at = append(at, b.Now().Sub(start).Round(time.Second))
-			if len(at) < 3 {
-				return activities.DrainResult{NextDue: start.Add(time.Hour)}, nil
-			}
-			return activities.DrainResult{}, nil
-		})
+		activities.DrainResult{NextDue: b.Now().Add(time.Hour)}, nil).Twice()
+	b.OnActivity(d.DrainDeliveries, mock.Anything, mock.Anything).Return(activities.DrainResult{}, nil).Once()
 	b.RegisterDelayedCallback(func() { b.SignalWorkflow(workflows.SignalWake, nil) }, time.Minute)
 	b.ExecuteWorkflow(workflows.Webhook, workflows.WebhookInput{WebhookID: 9})
 
 	require.NoError(t, b.GetWorkflowError())
-	require.Equal(t, []time.Duration{0, time.Minute, time.Hour}, at)
+	require.Equal(t, []time.Duration{0, time.Minute, time.Hour}, *at)
 }
