@@ -21,23 +21,22 @@ const (
 	starting int32 = iota
 	running
 	stopping
-	stopped
 )
+
+// fatal is the level of what ends the process.
+const fatal = slog.LevelError + 4
 
 // startNoise is said at every start: the services are started one by one and call each other before all are there, and
 // Temporal's HTTP interface is left out on purpose.
 var startNoise = []string{"network dial error", "HTTP API port has not been set"}
 
-// hears tells whether a level is worth hearing. Once stopping begins, Temporal's own workers complain that it goes away.
+// hears tells whether a level is worth hearing. Once stopping begins the services are cut off in the middle of calls to
+// each other, and complain at length, some for as long as the process lives; whether it went well is for Stop to say.
 func (p *phase) hears(level slog.Level) bool {
-	switch p.current.Load() {
-	case stopping:
-		return level >= slog.LevelError
-	case stopped:
-		return false
-	default:
-		return level >= slog.LevelWarn
+	if p.current.Load() == stopping {
+		return level >= fatal
 	}
+	return level >= slog.LevelWarn
 }
 
 func (p *phase) expects(message string) bool {
@@ -71,7 +70,7 @@ func (l logger) Panic(message string, tags ...tag.Tag)  { l.log(slog.LevelError,
 
 // Fatal ends the process, as Temporal relies on: it goes on with what it has not got otherwise. All state is on disk.
 func (l logger) Fatal(message string, tags ...tag.Tag) {
-	l.log(slog.LevelError, message, tags)
+	l.log(fatal, message, tags)
 	os.Exit(1)
 }
 

@@ -196,7 +196,6 @@ func (s *Server) Stop() error {
 
 func (s *Server) stop() error {
 	s.phase.current.Store(stopping)
-	defer s.phase.current.Store(stopped)
 	if s.ui != nil {
 		s.ui.Stop()
 	}

@@ -5,9 +5,11 @@ import (
 	"database/sql"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -16,6 +18,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/operatorservice/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	sdklog "go.temporal.io/sdk/log"
@@ -37,6 +40,27 @@ var (
 	customerID = temporal.NewSearchAttributeKeyInt64("CustomerId")
 	stage      = temporal.NewSearchAttributeKeyKeyword("Stage")
 )
+
+// helperDir tells a copy of this test binary to run a server in that folder, to be killed.
+const helperDir = "TEMPORALSERVER_TEST_HELPER_DIR"
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(helperDir); dir != "" {
+		os.Exit(runServer(dir))
+	}
+	os.Exit(m.Run())
+}
+
+// runServer starts a server, says its address, and waits to be killed.
+func runServer(dir string) int {
+	server, err := temporalserver.Start(context.Background(), temporalserver.Options{Dir: dir, NoUI: true})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	fmt.Println(server.HostPort())
+	select {}
+}
 
 // deal moves on by updates, the way a lifecycle does: a local activity before the answer, an activity after it.
 func deal(ctx workflow.Context, current string) error {
@@ -95,6 +119,65 @@ func TestWorkflowsAreFoundAndSurviveARestart(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, options.Retention, described.GetConfig().GetWorkflowExecutionRetentionTtl().AsDuration())
 	require.Equal(t, "sales", second.Namespace())
+}
+
+func TestAKilledServerKeepsItsWorkflows(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	process := exec.Command(os.Args[0])
+	process.Env = append(os.Environ(), helperDir+"="+dir)
+	said, err := process.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, process.Start())
+	var address string
+	_, err = fmt.Fscan(said, &address)
+	require.NoError(t, err)
+
+	connection := dial(t, address, "default")
+	_, err = connection.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: "deal-1", TaskQueue: taskQueue}, deal, "draft")
+	require.NoError(t, err)
+	require.NoError(t, process.Process.Kill())
+	require.Error(t, process.Wait())
+	connection.Close()
+
+	server := start(t, temporalserver.Options{Dir: dir, NoUI: true})
+	connection, stopWorker := connect(t, server)
+	defer stopWorker()
+	require.Equal(t, "draft", move(t, connection, "sent"))
+}
+
+func TestMissingSearchAttributesAreAdded(t *testing.T) {
+	t.Parallel()
+	options := temporalserver.Options{Dir: t.TempDir(), NoUI: true}
+	first := start(t, options)
+	connection := dial(t, first.HostPort(), first.Namespace())
+	_, err := connection.OperatorService().RemoveSearchAttributes(t.Context(), &operatorservice.RemoveSearchAttributesRequest{
+		Namespace: first.Namespace(), SearchAttributes: []string{"Stage"},
+	})
+	require.NoError(t, err)
+	connection.Close()
+	require.NoError(t, first.Stop())
+
+	second := start(t, options)
+	connection = dial(t, second.HostPort(), second.Namespace())
+	defer connection.Close()
+	listed, err := connection.OperatorService().ListSearchAttributes(t.Context(), &operatorservice.ListSearchAttributesRequest{
+		Namespace: second.Namespace(),
+	})
+	require.NoError(t, err)
+	require.Equal(t, map[string]enums.IndexedValueType{
+		"CompanyId":  enums.INDEXED_VALUE_TYPE_INT,
+		"CustomerId": enums.INDEXED_VALUE_TYPE_INT,
+		"Stage":      enums.INDEXED_VALUE_TYPE_KEYWORD,
+	}, ours(listed.GetCustomAttributes()))
+}
+
+// ours leaves out the attributes that every namespace has.
+func ours(all map[string]enums.IndexedValueType) map[string]enums.IndexedValueType {
+	maps.DeleteFunc(all, func(name string, _ enums.IndexedValueType) bool {
+		return name != "CompanyId" && name != "CustomerId" && name != "Stage"
+	})
+	return all
 }
 
 func TestTheFileIsInWALMode(t *testing.T) {
@@ -174,8 +257,8 @@ func TestNothingToWorryAboutInTheLog(t *testing.T) {
 	_, err = connection.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: "deal-1", TaskQueue: taskQueue}, deal, "draft")
 	require.NoError(t, err)
 	move(t, connection, "sent")
-	stopWorker()
 	require.NoError(t, server.Stop())
+	stopWorker()
 	require.Empty(t, lines.String())
 }
 
@@ -192,12 +275,7 @@ func start(t *testing.T, options temporalserver.Options) *temporalserver.Server 
 // connect returns a client and runs a worker until it is stopped.
 func connect(t *testing.T, server *temporalserver.Server) (connection client.Client, stop func()) {
 	t.Helper()
-	connection, err := client.Dial(client.Options{
-		HostPort:  server.HostPort(),
-		Namespace: server.Namespace(),
-		Logger:    sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler)),
-	})
-	require.NoError(t, err)
+	connection = dial(t, server.HostPort(), server.Namespace())
 	running := worker.New(connection, taskQueue, worker.Options{})
 	running.RegisterWorkflow(deal)
 	running.RegisterActivity(note)
@@ -206,6 +284,17 @@ func connect(t *testing.T, server *temporalserver.Server) (connection client.Cli
 		running.Stop()
 		connection.Close()
 	}
+}
+
+func dial(t *testing.T, address, namespace string) client.Client {
+	t.Helper()
+	connection, err := client.Dial(client.Options{
+		HostPort:  address,
+		Namespace: namespace,
+		Logger:    sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler)),
+	})
+	require.NoError(t, err)
+	return connection
 }
 
 // move updates the deal and returns where it was before.
