@@ -3,6 +3,7 @@ package main_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -14,9 +15,36 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// patience bounds waits that end as soon as what they wait for happens.
+const (
+	patience = time.Minute
+	tick     = 5 * time.Millisecond
+)
+
+var binary string
+
+// TestMain builds the command once for all tests.
+func TestMain(m *testing.M) {
+	os.Exit(runTests(m))
+}
+
+func runTests(m *testing.M) int {
+	folder, err := os.MkdirTemp("", "withpostgres-test-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(folder) //nolint:errcheck // a folder for temporary files
+	binary = filepath.Join(folder, "withpostgres")
+	if output, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "build: %v: %s", err, output)
+		return 1
+	}
+	return m.Run()
+}
+
 func TestWithPostgres(t *testing.T) {
 	t.Parallel()
-	binary := build(t)
 	tests := map[string]struct {
 		script string
 		status int
@@ -49,7 +77,7 @@ func TestWithPostgres(t *testing.T) {
 func TestSignalWhileStarting(t *testing.T) {
 	t.Parallel()
 	temporary := t.TempDir()
-	command := exec.Command(build(t), "true")
+	command := exec.Command(binary, "true")
 	command.Env = append(os.Environ(), "TMPDIR="+temporary)
 	command.Stderr = io.Discard
 	require.NoError(t, command.Start())
@@ -66,20 +94,12 @@ func TestSignalWhileStarting(t *testing.T) {
 
 func TestNoCommand(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, 2, exitStatus(t, exec.Command(build(t)).Run()))
+	require.Equal(t, 2, exitStatus(t, exec.Command(binary).Run()))
 }
 
 func TestCommandThatIsNotThere(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, 127, exitStatus(t, exec.Command(build(t), "/no/such/command").Run()))
-}
-
-func build(t *testing.T) string {
-	t.Helper()
-	binary := filepath.Join(t.TempDir(), "withpostgres")
-	output, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput()
-	require.NoError(t, err, string(output))
-	return binary
+	require.Equal(t, 127, exitStatus(t, exec.Command(binary, "/no/such/command").Run()))
 }
 
 func exitStatus(t *testing.T, err error) int {
@@ -91,9 +111,3 @@ func exitStatus(t *testing.T, err error) int {
 	require.True(t, errors.As(err, &exit), "%v", err)
 	return exit.ExitCode()
 }
-
-// patience bounds waits that end as soon as what they wait for happens.
-const (
-	patience = time.Minute
-	tick     = 5 * time.Millisecond
-)
