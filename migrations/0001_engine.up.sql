@@ -27,15 +27,21 @@ CREATE INDEX api_keys_of_company ON api_keys (company_id, id);
 -- the number in it), so they are sequences of their own and not identity columns.
 CREATE SEQUENCE customer_ids;
 CREATE SEQUENCE proposal_ids;
-CREATE SEQUENCE event_positions;
+-- Must never be cached: a session with numbers in stock would put late events before early ones.
+CREATE SEQUENCE event_positions CACHE 1;
 
+-- Text that is compared but never shown in an alphabetical list is COLLATE "C": compared byte by
+-- byte, which is faster, and an upgrade of the C library cannot upset the order of an index.
+
+-- No foreign key to companies: the projection, written by the same statement, has it already,
+-- and a check costs every transition a lock on the company's row.
 CREATE TABLE events (
-    stream      text        NOT NULL,
+    stream      text COLLATE "C" NOT NULL,
     version     bigint      NOT NULL CHECK (version > 0),
     position    bigint      NOT NULL,
-    id          text        NOT NULL UNIQUE,
-    type        text        NOT NULL,
-    company_id  bigint      NOT NULL REFERENCES companies (id),
+    id          text COLLATE "C" NOT NULL UNIQUE,
+    type        text COLLATE "C" NOT NULL,
+    company_id  bigint      NOT NULL,
     customer_id bigint      NOT NULL,
     proposal_id bigint,
     user_id     bigint,
@@ -64,48 +70,57 @@ CREATE TRIGGER events_append_only BEFORE UPDATE OR DELETE ON events
 CREATE TRIGGER events_no_truncate BEFORE TRUNCATE ON events
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
--- The projections. state is the whole entity; the columns beside it are those that lists
--- filter by. fillfactor leaves room for an update to stay on its page.
+-- The projections. state is the whole entity. What identifies it stands beside it and never
+-- changes; the other columns, which the optimistic lock and the lists need, are computed from
+-- state, so that they cannot say anything else.
+--
+-- Every transition updates a projection. Where no indexed column changes, Postgres writes no
+-- index at all (a "heap-only" update); so nothing is indexed that changes each time, and
+-- fillfactor leaves room for the new row beside the old one.
+
+-- The words to search by: the punctuation of an address becomes blanks, so that each of its
+-- parts is a word.
+CREATE FUNCTION customer_words(contact text) RETURNS tsvector LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT to_tsvector('simple', translate(contact, '@.-_+()/', '        '))
+$$;
+
 CREATE TABLE customers (
-    id         bigint      PRIMARY KEY,
-    company_id bigint      NOT NULL REFERENCES companies (id),
-    uuid       uuid        NOT NULL,
-    version    bigint      NOT NULL,
-    status     integer     NOT NULL,
-    owner_id   bigint,
-    deleted    boolean     NOT NULL,
-    state      jsonb       NOT NULL,
+    company_id bigint  NOT NULL REFERENCES companies (id),
+    id         bigint  NOT NULL,
+    uuid       uuid    NOT NULL,
+    state      jsonb   NOT NULL,
+    version    bigint  NOT NULL GENERATED ALWAYS AS ((state ->> 'version')::bigint) STORED,
+    status     integer NOT NULL GENERATED ALWAYS AS ((state ->> 'status')::integer) STORED,
+    owner_id   bigint           GENERATED ALWAYS AS ((state ->> 'owner_id')::bigint) STORED,
+    -- Not the tsvector itself: an index on it would have to compute it for each transition.
+    contact    text    NOT NULL GENERATED ALWAYS AS (
+        (state ->> 'name') || ' ' || (state ->> 'email') || ' ' || coalesce(state ->> 'phone', '')) STORED,
+    -- The company first, so that it is also the list of a company's customers.
+    PRIMARY KEY (company_id, id),
     CONSTRAINT customers_uuid_key UNIQUE (company_id, uuid)
 ) WITH (fillfactor = 80);
-CREATE INDEX customers_of_company ON customers (company_id, id);
 CREATE INDEX customers_by_status ON customers (company_id, status, id);
-CREATE INDEX customers_by_owner ON customers (company_id, owner_id, id);
-
--- Search by the beginnings of words in name, e-mail and phone. The punctuation of an address
--- becomes blanks, so that each of its parts is a word.
-CREATE FUNCTION customer_words(state jsonb) RETURNS tsvector LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT to_tsvector('simple', translate(
-        (state ->> 'name') || ' ' || (state ->> 'email') || ' ' || coalesce(state ->> 'phone', ''),
-        '@.-_+()/', '        '))
-$$;
-CREATE INDEX customers_search ON customers USING gin (customer_words(state));
+CREATE INDEX customers_by_owner ON customers (company_id, owner_id, id) WHERE owner_id IS NOT NULL;
+CREATE INDEX customers_search ON customers USING gin (customer_words(contact));
 
 CREATE TABLE proposals (
-    id              bigint PRIMARY KEY,
-    company_id      bigint NOT NULL REFERENCES companies (id),
-    customer_id     bigint NOT NULL REFERENCES customers (id),
+    company_id      bigint NOT NULL,
+    id              bigint NOT NULL,
+    customer_id     bigint NOT NULL,
     uuid            uuid   NOT NULL,
-    version         bigint NOT NULL,
-    status          text   NOT NULL,
-    contract_status text   NOT NULL,
-    credit_status   text   NOT NULL,
     state           jsonb  NOT NULL,
-    CONSTRAINT proposals_uuid_key UNIQUE (company_id, uuid)
+    version         bigint NOT NULL GENERATED ALWAYS AS ((state ->> 'version')::bigint) STORED,
+    status          text   COLLATE "C" NOT NULL GENERATED ALWAYS AS (state ->> 'status') STORED,
+    contract_status text   COLLATE "C" NOT NULL GENERATED ALWAYS AS (state ->> 'contract_status') STORED,
+    PRIMARY KEY (company_id, id),
+    CONSTRAINT proposals_uuid_key UNIQUE (company_id, uuid),
+    -- With the company in it: a proposal cannot belong to another company's customer.
+    FOREIGN KEY (company_id, customer_id) REFERENCES customers (company_id, id)
 ) WITH (fillfactor = 80);
-CREATE INDEX proposals_of_company ON proposals (company_id, id);
-CREATE INDEX proposals_of_customer ON proposals (customer_id, id);
+CREATE INDEX proposals_of_customer ON proposals (company_id, customer_id, id);
 CREATE INDEX proposals_by_status ON proposals (company_id, status, id);
-CREATE INDEX proposals_by_contract_status ON proposals (company_id, contract_status, id);
+-- Most proposals never come to a contract, and those that do begin without one.
+CREATE INDEX proposals_by_contract_status ON proposals (company_id, contract_status, id) WHERE contract_status <> 'none';
 
 CREATE TABLE webhooks (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -126,38 +141,44 @@ CREATE TABLE webhooks (
     failures    integer     NOT NULL DEFAULT 0, -- in a row
     slow_until  timestamptz NOT NULL DEFAULT '-infinity'
 );
-CREATE INDEX webhooks_of_company ON webhooks (company_id, id) WHERE deleted_at IS NULL;
+-- Deleted ones too: the list of a company's deliveries goes by its webhooks.
+CREATE INDEX webhooks_of_company ON webhooks (company_id, id);
 
+-- One row per event and webhook, written with the event and changed when it was sent, so each
+-- index here costs every transition twice. Hence also no foreign keys: the rows come from the
+-- webhooks and the event of the same statement, and neither ever goes.
 CREATE TABLE deliveries (
     id              bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     company_id      bigint      NOT NULL,
-    webhook_id      bigint      NOT NULL REFERENCES webhooks (id),
-    -- No foreign key to events: both rows come from one statement and events never go.
+    webhook_id      bigint      NOT NULL,
     event_position  bigint      NOT NULL,
-    stream          text        NOT NULL,
+    stream          text COLLATE "C" NOT NULL,
     version         bigint      NOT NULL,
-    status          text        NOT NULL CHECK (status IN ('pending', 'delivered', 'exhausted', 'held', 'superseded', 'discarded')),
+    status          text COLLATE "C" NOT NULL
+        CHECK (status IN ('pending', 'delivered', 'exhausted', 'held', 'superseded', 'discarded')),
     attempts        integer     NOT NULL DEFAULT 0,
     -- Who owns a pending delivery: null, the entity's own DeliverWebhooks activity; a time,
-    -- the Webhook workflow, which sends it when that time has come.
+    -- the Webhook workflow, which sends it when that time has come; infinity, nobody yet: the
+    -- webhook is ordered, and an earlier event of the stream has to be done with first.
     next_attempt_at timestamptz,
     created_at      timestamptz NOT NULL DEFAULT now(),
-    -- Promise 4: exactly one delivery for each event and webhook. Also finds an event's deliveries.
-    CONSTRAINT deliveries_once UNIQUE (event_position, webhook_id)
+    -- Promise 4: exactly one delivery for each event and webhook. Read backwards it is the list
+    -- of deliveries, newest event first; and it is the feed of a partner, who sees what its
+    -- webhooks matched.
+    CONSTRAINT deliveries_once UNIQUE (webhook_id, event_position)
 ) WITH (fillfactor = 80);
-CREATE INDEX deliveries_of_company ON deliveries (company_id, id);
-CREATE INDEX deliveries_of_webhook ON deliveries (webhook_id, id);
--- Most deliveries end as delivered; the others are few, and are what people look for.
-CREATE INDEX deliveries_unusual ON deliveries (company_id, status, id) WHERE status <> 'delivered';
 -- What an entity has to send, and whether it is behind at a webhook.
 CREATE INDEX deliveries_of_stream ON deliveries (stream, webhook_id, version) WHERE status = 'pending';
--- What a webhook has to send, soonest first.
-CREATE INDEX deliveries_due ON deliveries (webhook_id, next_attempt_at, id) WHERE status = 'pending' AND next_attempt_at IS NOT NULL;
--- For the sweep: what nobody has picked up.
-CREATE INDEX deliveries_fresh ON deliveries (created_at) WHERE status = 'pending' AND next_attempt_at IS NULL;
+-- What a webhook has to send, soonest first. At the end, those that entities send themselves:
+-- that is where the sweep finds what nobody has picked up.
+CREATE INDEX deliveries_due ON deliveries (webhook_id, next_attempt_at, id) WHERE status = 'pending';
+-- What people look for, and what is released when a webhook is switched on again. Most
+-- deliveries go from pending to delivered and never come here.
+CREATE INDEX deliveries_unusual ON deliveries (webhook_id, status, event_position) WHERE status NOT IN ('pending', 'delivered');
 
+-- No foreign key: attempts are written for deliveries that the same statement updates.
 CREATE TABLE attempts (
-    delivery_id   bigint      NOT NULL REFERENCES deliveries (id) ON DELETE CASCADE,
+    delivery_id   bigint      NOT NULL,
     n             integer     NOT NULL,
     at            timestamptz NOT NULL,
     status        integer, -- HTTP status, null where no answer came
@@ -167,11 +188,12 @@ CREATE TABLE attempts (
     PRIMARY KEY (delivery_id, n)
 );
 
+-- No foreign key to companies: whoever has an API key has a company.
 CREATE TABLE idempotency (
-    company_id  bigint      NOT NULL REFERENCES companies (id),
+    company_id  bigint      NOT NULL,
     -- A partner's keys are its own (the API key's id), since an answer may hold a secret.
     scope       bigint      NOT NULL,
-    key         text        NOT NULL,
+    key         text COLLATE "C" NOT NULL,
     fingerprint text        NOT NULL,
     -- The id that a creation will use, reserved before it starts, so that a retry uses it too.
     reserved_id bigint,

@@ -33,13 +33,31 @@ func (s *Store) Append(ctx context.Context, e pipeline.Event, idem pipeline.Idem
 	var out pipeline.Appended
 	err = stmt.GetContext(ctx, &out, args...)
 	if errors.Is(err, sql.ErrNoRows) {
-		return pipeline.Appended{}, pipeline.Errorf(pipeline.CodeConflict, "%s is not at version %d", e.Stream, e.Version-1)
+		return pipeline.Appended{}, s.lost(ctx, e)
 	}
 	if err != nil {
 		return pipeline.Appended{}, mapError(err, "append "+string(e.Type))
 	}
 	out.RecordedAt = out.RecordedAt.UTC()
 	return out, nil
+}
+
+// lost says why an append found nothing to do: the stream stands elsewhere, or, for a new
+// entity that is not there, somebody else has its uuid.
+func (s *Store) lost(ctx context.Context, e pipeline.Event) error {
+	conflict := pipeline.Errorf(pipeline.CodeConflict, "%s is not at version %d", e.Stream, e.Version-1)
+	if e.Version != 1 {
+		return conflict
+	}
+	var there bool
+	err := s.get(ctx, &there, "event", `SELECT EXISTS (SELECT FROM events WHERE stream = $1)`, string(e.Stream))
+	if err != nil {
+		return err
+	}
+	if there {
+		return conflict
+	}
+	return uuidTaken()
 }
 
 // appendSQL puts the statement together. Its parts differ by kind (the projection's columns)
@@ -51,7 +69,10 @@ func (s *Store) Append(ctx context.Context, e pipeline.Event, idem pipeline.Idem
 //     until after the commit is visible. That is what lets the feed read by "position > n"
 //     without ever skipping a late commit (docs/adr/0002-feed-order.md). It comes after
 //     moved, always, so that two appends cannot wait for each other.
-//   - queued makes the deliveries, for the webhooks that match at this moment.
+//   - queued makes the deliveries, for the webhooks that match at this moment. It locks their
+//     rows against UpdateWebhook and DeleteWebhook, and looks at them again where it had to
+//     wait for those: otherwise a webhook that is switched on just now could be left with a
+//     delivery that is held, and nobody to release it.
 func appendSQL(e pipeline.Event) string {
 	moved, remembered := updateProjection(e.Stream.Kind()), rememberKey
 	if e.Version == 1 {
@@ -71,26 +92,14 @@ func appendSQL(e pipeline.Event) string {
 		), queued AS (
 			INSERT INTO deliveries (company_id, webhook_id, event_position, stream, version, status)
 			SELECT w.company_id, w.id, recorded.position, $3, $4::bigint, CASE WHEN w.active THEN 'pending' ELSE 'held' END
-			FROM recorded, webhooks w
-			WHERE w.company_id = $5::bigint AND w.deleted_at IS NULL AND w.events && $13::text[]
-			ORDER BY w.id
+			FROM recorded, (
+				SELECT id, company_id, active FROM webhooks
+				WHERE company_id = $5::bigint AND deleted_at IS NULL AND events && $13::text[]
+				ORDER BY id FOR SHARE) w
 			RETURNING status
 		), remembered AS (`, remembered, `)
 		SELECT position, recorded_at, (SELECT count(*) FROM queued WHERE status = 'pending') AS deliveries FROM recorded`,
 	}, "\n")
-}
-
-// projectionColumns names the columns of a projection, and where their values come from when
-// a row x has company_id, customer_id, version and state.
-func projectionColumns(kind pipeline.Kind) (columns, values string) {
-	columns = `id, company_id, uuid, version, state, status`
-	values = `(x.state ->> 'id')::bigint, x.company_id, (x.state ->> 'uuid')::uuid, x.version, x.state`
-	if kind == pipeline.KindCustomer {
-		return columns + `, owner_id, deleted`,
-			values + `, (x.state ->> 'status')::integer, (x.state ->> 'owner_id')::bigint, (x.state ->> 'deleted')::boolean`
-	}
-	return columns + `, customer_id, contract_status, credit_status`,
-		values + `, x.state ->> 'status', x.customer_id, x.state ->> 'contract_status', x.state ->> 'credit_status'`
 }
 
 func projectionTable(kind pipeline.Kind) string {
@@ -100,24 +109,25 @@ func projectionTable(kind pipeline.Kind) string {
 	return "proposals"
 }
 
+// insertProjection gives no row where the id or the uuid is there already; lost tells which.
 func insertProjection(kind pipeline.Kind) string {
-	columns, values := projectionColumns(kind)
-	return `INSERT INTO ` + projectionTable(kind) + ` (` + columns + `) SELECT ` + values + `
-		FROM (SELECT $5::bigint AS company_id, $6::bigint AS customer_id, $4::bigint AS version, $11::jsonb AS state) x
-		ON CONFLICT (id) DO NOTHING RETURNING id`
+	if kind == pipeline.KindCustomer {
+		return `INSERT INTO customers (company_id, id, uuid, state)
+			VALUES ($5::bigint, $6::bigint, ($11::jsonb ->> 'uuid')::uuid, $11::jsonb)
+			ON CONFLICT DO NOTHING RETURNING id`
+	}
+	return `INSERT INTO proposals (company_id, id, customer_id, uuid, state)
+		VALUES ($5::bigint, $7::bigint, $6::bigint, ($11::jsonb ->> 'uuid')::uuid, $11::jsonb)
+		ON CONFLICT DO NOTHING RETURNING id`
 }
 
 func updateProjection(kind pipeline.Kind) string {
+	id := "$7"
 	if kind == pipeline.KindCustomer {
-		return `UPDATE customers
-			SET version = $4::bigint, state = $11::jsonb, status = ($11::jsonb ->> 'status')::integer,
-			    owner_id = ($11::jsonb ->> 'owner_id')::bigint, deleted = ($11::jsonb ->> 'deleted')::boolean
-			WHERE id = $6::bigint AND company_id = $5::bigint AND version = $4::bigint - 1 RETURNING id`
+		id = "$6"
 	}
-	return `UPDATE proposals
-		SET version = $4::bigint, state = $11::jsonb, status = $11::jsonb ->> 'status',
-		    contract_status = $11::jsonb ->> 'contract_status', credit_status = $11::jsonb ->> 'credit_status'
-		WHERE id = $7::bigint AND company_id = $5::bigint AND version = $4::bigint - 1 RETURNING id`
+	return `UPDATE ` + projectionTable(kind) + ` SET state = $11::jsonb
+		WHERE company_id = $5::bigint AND id = ` + id + `::bigint AND version = $4::bigint - 1 RETURNING id`
 }
 
 // rememberKey lets the primary key refuse a key that was used before: the append is undone.

@@ -1,10 +1,15 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
+	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
 
 	"github.com/dealwright/dealwright/pipeline"
@@ -62,31 +67,83 @@ func (s *Store) FreshDeliveries(ctx context.Context, stream pipeline.Stream, lim
 	return s.dispatches(rows)
 }
 
-// DueDeliveries reads what a webhook has to send now, in the order in which it fell due and
-// never an event of a stream before an earlier one that is due too. For an ordered webhook
-// only the first undelivered event of each stream is given.
+// DueDeliveries reads what a webhook has to send now, in the order in which it fell due,
+// except that within the answer no event of a stream comes before an earlier one. For an
+// ordered webhook only the first undelivered event of each stream is given.
 func (s *Store) DueDeliveries(ctx context.Context, webhookID int64, limit int) ([]pipeline.Dispatch, error) {
+	if err := s.park(ctx, webhookID, limit); err != nil {
+		return nil, err
+	}
 	var rows []dispatchRow
-	err := s.list(ctx, &rows, "due deliveries", `SELECT `+dispatchColumns+`, false AS later
+	err := s.page(ctx, &rows, "due deliveries", `SELECT `+dispatchColumns+`, false AS later
 		FROM deliveries d
 		JOIN webhooks w ON w.id = d.webhook_id
 		JOIN events e ON e.company_id = d.company_id AND e.position = d.event_position
 		WHERE d.webhook_id = $1 AND d.status = 'pending' AND d.next_attempt_at <= now()
-		  AND NOT (w.ordered AND EXISTS (
-			SELECT FROM deliveries b WHERE b.stream = d.stream AND b.webhook_id = d.webhook_id
-			AND b.status = 'pending' AND b.version < d.version))
+		  AND NOT (w.ordered AND `+behindAnother+`)
 		ORDER BY d.next_attempt_at, d.id LIMIT $2`, webhookID, limit)
 	if err != nil {
 		return nil, err
 	}
+	inStreamOrder(rows)
 	return s.dispatches(rows)
 }
 
-// NextDue says when a webhook has to be looked at again; the zero time where nothing waits.
+// behindAnother: an earlier event of the stream is still to be delivered to the same webhook.
+const behindAnother = `EXISTS (SELECT FROM deliveries b WHERE b.stream = d.stream AND b.webhook_id = d.webhook_id
+	AND b.status = 'pending' AND b.version < d.version)`
+
+// parkAtOnce is how many due deliveries of an ordered webhook are looked at in one statement,
+// beyond those that are wanted.
+const parkAtOnce = 1000
+
+// park takes deliveries of an ordered webhook that have to wait for an earlier one out of what
+// is due: their time becomes infinity, until RecordAttempts is done with the earlier one. Each
+// is looked at once that way. Were they left among what is due, a stream with 100,000
+// deliveries behind one that fails would be read through for every single delivery, and
+// NextDue would say "now" all the time. It goes on until wanted ones that are not parked stand
+// in front, or nothing more is due.
+func (s *Store) park(ctx context.Context, webhookID int64, wanted int) error {
+	for {
+		// next_attempt_at is compared once more for the case that RecordAttempts, at this very
+		// moment, makes the delivery the first of its stream.
+		n, err := s.execPlanned(ctx, "park deliveries", `UPDATE deliveries p SET next_attempt_at = 'infinity'
+			FROM (SELECT d.id, d.stream, d.webhook_id, d.version, d.next_attempt_at FROM deliveries d
+				WHERE d.webhook_id = $1 AND d.status = 'pending' AND d.next_attempt_at <= now()
+				  AND (SELECT ordered FROM webhooks WHERE id = $1)
+				ORDER BY d.next_attempt_at, d.id LIMIT $2) d
+			WHERE p.id = d.id AND p.status = 'pending' AND p.next_attempt_at = d.next_attempt_at AND `+behindAnother,
+			webhookID, parkAtOnce+wanted)
+		if err != nil || n <= parkAtOnce {
+			return err
+		}
+	}
+}
+
+// inStreamOrder gives the places that the rows of a stream have to these rows by version.
+func inStreamOrder(rows []dispatchRow) {
+	places := map[string][]int{}
+	for i, r := range rows {
+		places[r.Stream] = append(places[r.Stream], i)
+	}
+	for _, at := range places {
+		sorted := make([]dispatchRow, len(at))
+		for n, i := range at {
+			sorted[n] = rows[i]
+		}
+		slices.SortFunc(sorted, func(a, b dispatchRow) int { return cmp.Compare(a.Version, b.Version) })
+		for n, i := range at {
+			rows[i] = sorted[n]
+		}
+	}
+}
+
+// NextDue says when a webhook has to be looked at again; the zero time where nothing waits
+// that has a time.
 func (s *Store) NextDue(ctx context.Context, webhookID int64) (time.Time, error) {
 	var at sql.NullTime
 	err := s.get(ctx, &at, "next due time", `SELECT min(next_attempt_at) FROM deliveries
-		WHERE webhook_id = $1 AND status = 'pending' AND next_attempt_at IS NOT NULL`, webhookID)
+		WHERE webhook_id = $1 AND status = 'pending' AND next_attempt_at < 'infinity'`, webhookID)
 	return at.Time.UTC(), err
 }
 
@@ -120,6 +177,18 @@ func (s *Store) RecordAttempts(ctx context.Context, results []pipeline.Result, s
 				status          = CASE WHEN d.status = 'pending' OR t.outcome = 'delivered' THEN t.outcome ELSE d.status END,
 				next_attempt_at = CASE WHEN d.status = 'pending' THEN nullif(t.next_attempt_at, '-infinity') END
 			FROM tried t WHERE d.id = t.delivery_id
+			RETURNING d.stream, d.webhook_id, d.version, d.status
+		), next_in_line AS (
+			-- At an ordered webhook the next of the stream is due when one is done with. It is
+			-- written even where it is due already, so that park, if it is about to take it out,
+			-- sees that it changed. Never one of this batch: a statement can change a row once.
+			UPDATE deliveries n SET next_attempt_at = now()
+			FROM moved m JOIN webhooks w ON w.id = m.webhook_id AND w.ordered
+			WHERE m.status <> 'pending' AND n.next_attempt_at IS NOT NULL AND n.id = (
+				SELECT b.id FROM deliveries b
+				WHERE b.stream = m.stream AND b.webhook_id = m.webhook_id AND b.status = 'pending'
+				  AND b.version > m.version AND b.id <> ALL ($1::bigint[])
+				ORDER BY b.version LIMIT 1)
 		)
 		UPDATE webhooks w SET
 			failures   = CASE WHEN h.failed THEN w.failures + 1 ELSE 0 END,
@@ -144,8 +213,8 @@ func newAttemptBatch(results []pipeline.Result) attemptBatch {
 		b.at = append(b.at, timestamp(r.Attempt.At))
 		b.status = append(b.status, int64(r.Attempt.Status))
 		b.latency = append(b.latency, r.Attempt.LatencyMS)
-		b.failure = append(b.failure, string(r.Attempt.Error))
-		b.body = append(b.body, string(r.Attempt.ResponseBody))
+		b.failure = append(b.failure, storable(string(r.Attempt.Error)))
+		b.body = append(b.body, storable(string(r.Attempt.ResponseBody)))
 		b.outcome = append(b.outcome, string(r.Status))
 		b.next = append(b.next, timestamp(r.NextAttemptAt))
 	}
@@ -159,6 +228,12 @@ func (b attemptBatch) args() []any {
 	}
 }
 
+// storable makes text out of what a partner sent: Postgres takes neither NUL nor broken UTF-8,
+// and an answer that cannot be recorded would have its delivery sent again for ever.
+func storable(s string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
+}
+
 // timestamp writes a time as Postgres reads it; the zero time stands for "none".
 func timestamp(t time.Time) string {
 	if t.IsZero() {
@@ -168,52 +243,54 @@ func timestamp(t time.Time) string {
 }
 
 // webhookHealth sums a batch up by webhook: a webhook is failing if its last attempt failed.
+// The webhooks are sorted, so that two batches lock their rows in the same order.
 func webhookHealth(results []pipeline.Result, slow []int64) []any {
-	index := map[int64]int{}
-	var ids []int64
-	var failed, isSlow []bool
+	failing := map[int64]bool{}
 	for _, r := range results {
-		i, seen := index[r.WebhookID]
-		if !seen {
-			i = len(ids)
-			index[r.WebhookID] = i
-			ids, failed, isSlow = append(ids, r.WebhookID), append(failed, false), append(isSlow, false)
-		}
-		failed[i] = !r.OK()
+		failing[r.WebhookID] = !r.OK()
 	}
-	for _, id := range slow {
-		if i, ok := index[id]; ok {
-			isSlow[i] = true
-		}
+	ids := slices.Sorted(maps.Keys(failing))
+	failed, isSlow := make([]bool, len(ids)), make([]bool, len(ids))
+	for i, id := range ids {
+		failed[i], isSlow[i] = failing[id], slices.Contains(slow, id)
 	}
 	return []any{pq.Array(ids), pq.Array(failed), pq.Array(isSlow)}
 }
 
 // SweepDeliveries finds webhooks with deliveries that nobody looks after, and hands those
 // over: fresh ones whose entity did not send them within grace (its worker died, or Temporal
-// lost the workflow), and due ones that were left lying for as long. At most limit deliveries
-// and webhooks at a time; the answer names the webhooks to wake.
+// lost the workflow), due ones that were left lying for as long, and parked ones that have
+// nothing left to wait for. At most limit deliveries of a webhook are handed over at a time;
+// the answer names the webhooks to wake.
 func (s *Store) SweepDeliveries(ctx context.Context, grace time.Duration, limit int) ([]int64, error) {
 	var webhooks []int64
-	err := s.list(ctx, &webhooks, "stray deliveries", `
+	err := s.page(ctx, &webhooks, "stray deliveries", `
 		WITH stray AS (
-			UPDATE deliveries SET next_attempt_at = now()
-			WHERE id IN (
+			SELECT d.id FROM webhooks w CROSS JOIN LATERAL (
 				SELECT id FROM deliveries
-				WHERE status = 'pending' AND next_attempt_at IS NULL AND created_at < now() - make_interval(secs => $1)
-				ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED)
+				WHERE webhook_id = w.id AND status = 'pending' AND next_attempt_at IS NULL
+				  AND created_at < now() - make_interval(secs => $1)
+				ORDER BY id LIMIT $2) d
+		), parked AS (
+			SELECT d.id FROM webhooks w CROSS JOIN LATERAL (
+				SELECT id FROM deliveries d
+				WHERE webhook_id = w.id AND status = 'pending' AND next_attempt_at = 'infinity' AND NOT `+behindAnother+`
+				LIMIT $2) d
+		), handed_over AS (
+			UPDATE deliveries SET next_attempt_at = now()
+			WHERE id IN (SELECT id FROM stray UNION ALL SELECT id FROM parked)
+			  AND status = 'pending' AND (next_attempt_at IS NULL OR next_attempt_at = 'infinity')
 			RETURNING webhook_id
 		)
-		SELECT webhook_id FROM stray
+		SELECT webhook_id FROM handed_over
 		UNION
-		(SELECT w.id FROM webhooks w WHERE w.deleted_at IS NULL AND EXISTS (
+		SELECT w.id FROM webhooks w WHERE EXISTS (
 			SELECT FROM deliveries d WHERE d.webhook_id = w.id AND d.status = 'pending'
-			AND d.next_attempt_at < now() - make_interval(secs => $1))
-		 LIMIT $2)`, grace.Seconds(), limit)
+			AND d.next_attempt_at < now() - make_interval(secs => $1))`, grace.Seconds(), limit)
 	return webhooks, err
 }
 
-const deliveryColumns = `d.id, d.webhook_id, d.stream, d.version, d.status, d.next_attempt_at, d.created_at,
+const deliveryColumns = `d.id, d.webhook_id, d.stream, d.version, d.status, nullif(d.next_attempt_at, 'infinity') AS next_attempt_at, d.created_at,
 	e.id AS event_id, e.type AS event_type`
 
 type deliveryRow struct {
@@ -236,19 +313,13 @@ func (r deliveryRow) delivery() pipeline.Delivery {
 	}
 }
 
-// Deliveries lists a company's deliveries with their attempts, newest first. The fields of the
-// query narrow it.
+// Deliveries lists a company's deliveries with their attempts, those of the newest event
+// first. The fields of the query narrow it.
 func (s *Store) Deliveries(ctx context.Context, q pipeline.DeliveryQuery) ([]pipeline.Delivery, error) {
-	query, args, err := s.deliveriesSQL(ctx, q)
-	if pipeline.CodeOf(err) == pipeline.CodeNotFound && err != nil {
-		return []pipeline.Delivery{}, nil // no such event, so no deliveries of it
-	}
-	if err != nil {
-		return nil, err
-	}
 	var rows []deliveryRow
-	if err := s.db.SelectContext(ctx, &rows, query, args...); err != nil {
-		return nil, mapError(err, "list deliveries")
+	query, args := deliveriesSQL(q)
+	if err := s.page(ctx, &rows, "deliveries", query, args...); err != nil {
+		return nil, err
 	}
 	out := make([]pipeline.Delivery, len(rows))
 	for i, r := range rows {
@@ -257,29 +328,36 @@ func (s *Store) Deliveries(ctx context.Context, q pipeline.DeliveryQuery) ([]pip
 	return out, s.addAttempts(ctx, out)
 }
 
-// deliveriesSQL picks the page inside and joins the events outside, so that only the events
-// of the page are read.
-func (s *Store) deliveriesSQL(ctx context.Context, q pipeline.DeliveryQuery) (string, []any, error) {
-	f := newFilter(q.CompanyID, q.Page)
+// deliveriesSQL reads a page of each webhook, picks the newest out of these, and joins the
+// events of the page only. A company has few webhooks, and this way one index serves all.
+func deliveriesSQL(q pipeline.DeliveryQuery) (string, []any) {
+	var webhooks, deliveries conditions
+	webhooks.and("w.company_id = ?", q.CompanyID)
+	deliveries.and("d.webhook_id = w.id")
 	if q.WebhookID != 0 {
-		f.and("webhook_id = ?", q.WebhookID)
-	}
-	if q.Status != "" {
-		f.and("status = ?", string(q.Status))
+		webhooks.and("w.id = ?", q.WebhookID)
 	}
 	if q.PartnerKey != 0 {
-		f.and("webhook_id IN (SELECT id FROM webhooks WHERE key_id = ?)", q.PartnerKey)
+		webhooks.and("w.key_id = ?", q.PartnerKey)
+	}
+	if q.Status != "" {
+		deliveries.and("d.status = ?", string(q.Status))
 	}
 	if q.EventID != "" {
-		e, err := s.Event(ctx, q.CompanyID, q.EventID)
-		if err != nil {
-			return "", nil, err
-		}
-		f.and("event_position = ?", e.Position)
+		deliveries.and("d.event_position = (SELECT position FROM events WHERE id = ? AND company_id = ?)", q.EventID, q.CompanyID)
 	}
-	page, args := f.sql(`SELECT * FROM deliveries`)
-	return `SELECT ` + deliveryColumns + ` FROM (` + page + `) d
-		JOIN events e ON e.company_id = d.company_id AND e.position = d.event_position ORDER BY d.id DESC`, args, nil
+	if q.Page.Cursor > 0 {
+		deliveries.and(`d.event_position <= (SELECT event_position FROM deliveries WHERE id = ?)
+			AND (d.event_position, d.id) < (SELECT event_position, id FROM deliveries WHERE id = ?)`, q.Page.Cursor, q.Page.Cursor)
+	}
+	query := `SELECT ` + deliveryColumns + ` FROM (
+			SELECT d.* FROM webhooks w CROSS JOIN LATERAL (
+				SELECT * FROM deliveries d WHERE ` + deliveries.sql() + ` ORDER BY d.event_position DESC LIMIT ?) d
+			WHERE ` + webhooks.sql() + ` ORDER BY d.event_position DESC, d.id DESC LIMIT ?) d
+		JOIN events e ON e.company_id = d.company_id AND e.position = d.event_position
+		ORDER BY d.event_position DESC, d.id DESC`
+	args := slices.Concat(deliveries.args, []any{q.Page.Limit}, webhooks.args, []any{q.Page.Limit})
+	return sqlx.Rebind(sqlx.DOLLAR, query), args
 }
 
 // Delivery reads one delivery of a company with its attempts; a partner's key finds only those

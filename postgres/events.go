@@ -89,37 +89,55 @@ func (s *Store) Event(ctx context.Context, companyID int64, id string) (pipeline
 // The order is total and nothing appears later before what was read: see the turn in appendSQL.
 func (s *Store) Feed(ctx context.Context, q pipeline.FeedQuery) ([]pipeline.Event, error) {
 	var rows []eventRow
-	err := s.list(ctx, &rows, "events", feedSQL(q), feedArgs(q)...)
+	var err error
+	if len(q.Types) == 0 && q.PartnerKey == 0 {
+		err = s.list(ctx, &rows, "events", feedAll, q.CompanyID, q.After, q.Limit)
+	} else {
+		query, args := feedSome(q)
+		err = s.page(ctx, &rows, "events", query, args...)
+	}
 	if err != nil {
 		return nil, err
 	}
 	return toEvents(rows)
 }
 
-func feedSQL(q pipeline.FeedQuery) string {
-	where := `e.company_id = $1 AND e.position > $2`
-	n := 3
-	if len(q.Types) > 0 {
-		n++
-		where += fmt.Sprintf(` AND e.type = ANY($%d)`, n)
-	}
-	if q.PartnerKey != 0 {
-		n++
-		where += fmt.Sprintf(` AND EXISTS (SELECT FROM deliveries d JOIN webhooks w ON w.id = d.webhook_id
-			WHERE d.event_position = e.position AND w.key_id = $%d)`, n)
-	}
-	return `SELECT ` + eventColumns + ` FROM events e WHERE ` + where + ` ORDER BY e.position LIMIT $3`
-}
+const feedAll = `SELECT ` + eventColumns + ` FROM events e
+	WHERE e.company_id = $1 AND e.position > $2 ORDER BY e.position LIMIT $3`
 
-func feedArgs(q pipeline.FeedQuery) []any {
+// The positions of a narrower feed. Each walks its own index from after the last position and
+// stops at the limit, for each type or webhook apart: what is rare among a million others is
+// found at once, and a page costs the same wherever it begins.
+const (
+	positionsOfTypes = `SELECT p.position FROM (SELECT DISTINCT unnest($4::text[]) AS type) t
+		CROSS JOIN LATERAL (SELECT e.position FROM events e
+			WHERE e.company_id = $1 AND e.type = t.type AND e.position > $2 ORDER BY e.position LIMIT $3) p`
+	positionsOfPartner = `SELECT DISTINCT p.position FROM webhooks w
+		CROSS JOIN LATERAL (SELECT d.event_position AS position FROM deliveries d
+			WHERE d.webhook_id = w.id AND d.event_position > $2 ORDER BY d.event_position LIMIT $3) p
+		WHERE w.company_id = $1 AND w.key_id = $4`
+	positionsOfPartnerAndTypes = `SELECT DISTINCT p.position FROM webhooks w
+		CROSS JOIN LATERAL (SELECT d.event_position AS position FROM deliveries d
+			JOIN events e ON e.company_id = $1 AND e.position = d.event_position AND e.type = ANY($5)
+			WHERE d.webhook_id = w.id AND d.event_position > $2 ORDER BY d.event_position LIMIT $3) p
+		WHERE w.company_id = $1 AND w.key_id = $4`
+)
+
+func feedSome(q pipeline.FeedQuery) (string, []any) {
 	args := []any{q.CompanyID, q.After, q.Limit}
-	if len(q.Types) > 0 {
+	positions := positionsOfTypes
+	switch {
+	case q.PartnerKey == 0:
 		args = append(args, pq.Array(q.Types))
-	}
-	if q.PartnerKey != 0 {
+	case len(q.Types) == 0:
+		positions = positionsOfPartner
 		args = append(args, q.PartnerKey)
+	default:
+		positions = positionsOfPartnerAndTypes
+		args = append(args, q.PartnerKey, pq.Array(q.Types))
 	}
-	return args
+	return `SELECT ` + eventColumns + ` FROM (` + positions + ` ORDER BY 1 LIMIT $3) p
+		JOIN events e ON e.company_id = $1 AND e.position = p.position ORDER BY e.position`, args
 }
 
 // LastPosition is the newest position that was drawn, committed or not, of any company. A

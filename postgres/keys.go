@@ -57,13 +57,22 @@ func instant(t sql.NullTime) pipeline.Instant {
 
 // Authenticate finds the API key that a caller showed; CodeUnauthenticated where it is not
 // one of ours or was revoked. The look-up goes by the hash, so that how long it takes says
-// nothing about the key.
+// nothing about the key. When a key was used is noted once an hour at most.
 func (s *Store) Authenticate(ctx context.Context, secret string) (pipeline.Key, error) {
-	var row keyRow
-	err := s.get(ctx, &row, "key", `SELECT `+keyColumns+` FROM api_keys WHERE hash = $1 AND revoked_at IS NULL`, hashKey(secret))
-	if pipeline.CodeOf(err) == pipeline.CodeNotFound {
+	var row struct {
+		keyRow
+		Unnoted bool `db:"unnoted"`
+	}
+	err := s.get(ctx, &row, "key", `SELECT `+keyColumns+`, coalesce(last_used_at < now() - interval '1 hour', true) AS unnoted
+		FROM api_keys WHERE hash = $1 AND revoked_at IS NULL`, hashKey(secret))
+	if err != nil && pipeline.CodeOf(err) == pipeline.CodeNotFound {
 		return pipeline.Key{}, pipeline.Errorf(pipeline.CodeUnauthenticated, "the API key is unknown or was revoked")
 	}
+	if err != nil || !row.Unnoted {
+		return row.key(), err
+	}
+	_, err = s.exec(ctx, "note use of key", `UPDATE api_keys SET last_used_at = now()
+		WHERE id = $1 AND coalesce(last_used_at < now() - interval '1 hour', true)`, row.ID)
 	return row.key(), err
 }
 
@@ -102,8 +111,8 @@ func (s *Store) EnsureKey(ctx context.Context, companyID int64, name, secret str
 func (s *Store) Keys(ctx context.Context, companyID int64, page pipeline.Page) ([]pipeline.Key, error) {
 	query, args := newFilter(companyID, page).sql(`SELECT ` + keyColumns + ` FROM api_keys`)
 	var rows []keyRow
-	if err := s.db.SelectContext(ctx, &rows, query, args...); err != nil {
-		return nil, mapError(err, "list keys")
+	if err := s.page(ctx, &rows, "keys", query, args...); err != nil {
+		return nil, err
 	}
 	out := make([]pipeline.Key, len(rows))
 	for i, r := range rows {

@@ -3,6 +3,7 @@ package postgres
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/golang-migrate/migrate/v4"
 	migratepg "github.com/golang-migrate/migrate/v4/database/postgres"
@@ -43,12 +44,18 @@ func SchemaVersion(databaseURL string) (Schema, error) {
 	return at, err
 }
 
+// A migration may take as long as it needs, and whoever waits for its lock waits with it.
+const (
+	migrationTimeout = 0 // none
+	lockPatience     = time.Hour
+)
+
 func withMigrations(databaseURL string, f func(*migrate.Migrate) error) error {
 	files, err := iofs.New(migrations.Files, ".")
 	if err != nil {
 		return fmt.Errorf("read migrations: %w", err)
 	}
-	dsn, err := withSettings(databaseURL)
+	dsn, err := withSettings(databaseURL, migrationTimeout)
 	if err != nil {
 		return err
 	}
@@ -60,6 +67,7 @@ func withMigrations(databaseURL string, f func(*migrate.Migrate) error) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("prepare migrations: %w", err), driver.Close())
 	}
+	m.LockTimeout = lockPatience
 	err = f(m)
 	if errors.Is(err, migrate.ErrNoChange) {
 		err = nil

@@ -78,9 +78,9 @@ func (s *Store) Customers(ctx context.Context, q pipeline.CustomerQuery) ([]pipe
 		f.and("owner_id = ?", q.OwnerID)
 	}
 	if words := searchWords(q.Search); words != "" {
-		f.and("customer_words(state) @@ to_tsquery('simple', ?)", words)
+		f.and("customer_words(contact) @@ to_tsquery('simple', ?)", words)
 	}
-	return selectStates[pipeline.Customer](ctx, s.db, "customers", f)
+	return selectStates[pipeline.Customer](ctx, s, "customers", f)
 }
 
 // Proposals lists a company's proposals, newest first. The fields of the query narrow it.
@@ -95,14 +95,26 @@ func (s *Store) Proposals(ctx context.Context, q pipeline.ProposalQuery) ([]pipe
 	if q.ContractStatus != "" {
 		f.and("contract_status = ?", q.ContractStatus)
 	}
-	return selectStates[pipeline.Proposal](ctx, s.db, "proposals", f)
+	return selectStates[pipeline.Proposal](ctx, s, "proposals", f)
 }
 
-// filter gathers the conditions of a list. Conditions are constants of ours; what a caller
-// gave is only ever an argument.
-type filter struct {
+// conditions gathers what a query asks for. Conditions are constants of ours with a "?" for
+// each argument; what a caller gave is only ever an argument.
+type conditions struct {
 	where []string
 	args  []any
+}
+
+func (c *conditions) and(condition string, args ...any) {
+	c.where = append(c.where, condition)
+	c.args = append(c.args, args...)
+}
+
+func (c *conditions) sql() string { return strings.Join(c.where, " AND ") }
+
+// filter is the conditions of a page of a company's list.
+type filter struct {
+	conditions
 	limit int
 }
 
@@ -115,22 +127,17 @@ func newFilter(companyID int64, page pipeline.Page) *filter {
 	return f
 }
 
-func (f *filter) and(condition string, arg any) {
-	f.where = append(f.where, condition)
-	f.args = append(f.args, arg)
-}
-
 // sql completes a SELECT … FROM … with the conditions, newest first.
 func (f *filter) sql(selectFrom string) (string, []any) {
-	query := selectFrom + " WHERE " + strings.Join(f.where, " AND ") + " ORDER BY id DESC LIMIT ?"
+	query := selectFrom + " WHERE " + f.conditions.sql() + " ORDER BY id DESC LIMIT ?"
 	return sqlx.Rebind(sqlx.DOLLAR, query), append(f.args, f.limit)
 }
 
-func selectStates[S any](ctx context.Context, db *sqlx.DB, table string, f *filter) ([]S, error) {
+func selectStates[S any](ctx context.Context, s *Store, table string, f *filter) ([]S, error) {
 	query, args := f.sql("SELECT state FROM " + table)
 	var rows [][]byte
-	if err := db.SelectContext(ctx, &rows, query, args...); err != nil {
-		return nil, mapError(err, "list "+table)
+	if err := s.page(ctx, &rows, table, query, args...); err != nil {
+		return nil, err
 	}
 	out := make([]S, len(rows))
 	for i, row := range rows {

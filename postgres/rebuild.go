@@ -10,8 +10,10 @@ import (
 	"github.com/dealwright/dealwright/pipeline"
 )
 
-// Difference is a projection that was not the fold of its events. Field is the first field in
-// which they differ; Was is empty where the row was missing.
+// Difference is a projection, or the state kept beside the last event, that was not the fold
+// of its stream's events. Field is the first field in which they differ; "row" where the whole
+// row was missing, "events.state/…" where it is the state beside the event, which stays as it
+// is since events do. Was and Is are JSON.
 type Difference struct {
 	Stream pipeline.Stream
 	Field  string
@@ -19,10 +21,11 @@ type Difference struct {
 	Is     string
 }
 
-// Rebuilt sums a rebuild up.
+// Rebuilt sums a rebuild up. Differences lists the first thousand of the Differing.
 type Rebuilt struct {
 	Streams     int64
 	Events      int64
+	Differing   int64
 	Differences []Difference
 }
 
@@ -34,7 +37,8 @@ const (
 
 // Rebuild folds every stream from its events, compares the result with the projection (and
 // with the state kept beside the last event) and, unless dryRun, writes the projection anew
-// where it differs. progress is called after each page of streams.
+// where it differs. It can run while the engine does. progress is called after each page of
+// streams.
 func (s *Store) Rebuild(ctx context.Context, dryRun bool, progress func(Rebuilt)) (Rebuilt, error) {
 	var sum Rebuilt
 	after := ""
@@ -44,15 +48,15 @@ func (s *Store) Rebuild(ctx context.Context, dryRun bool, progress func(Rebuilt)
 			return sum, err
 		}
 		for _, h := range heads {
-			n, diff, err := s.rebuildStream(ctx, h, dryRun)
+			n, differences, err := s.rebuildStream(ctx, h, dryRun)
 			if err != nil {
 				return sum, err
 			}
 			sum.Streams++
 			sum.Events += n
-			if diff != nil && len(sum.Differences) < maxDifferences {
-				sum.Differences = append(sum.Differences, *diff)
-			}
+			sum.Differing += int64(len(differences))
+			sum.Differences = append(sum.Differences, differences...)
+			sum.Differences = sum.Differences[:min(len(sum.Differences), maxDifferences)]
 		}
 		after = heads[len(heads)-1].Stream
 		progress(sum)
@@ -74,62 +78,123 @@ func (s *Store) streamsAfter(ctx context.Context, after string) ([]streamHead, e
 	return heads, err
 }
 
-func (s *Store) rebuildStream(ctx context.Context, h streamHead, dryRun bool) (int64, *Difference, error) {
-	if pipeline.Stream(h.Stream).Kind() == pipeline.KindCustomer {
-		return rebuildEntity(ctx, s, h, pipeline.NewCustomer(h.CompanyID, h.EntityID), dryRun)
+func (s *Store) rebuildStream(ctx context.Context, h streamHead, dryRun bool) (int64, []Difference, error) {
+	read := func(dest any, query string, args ...any) error { return s.list(ctx, dest, "stream", query, args...) }
+	found, err := compareStream(h, read)
+	if err != nil || len(found.differences) == 0 {
+		return found.events, nil, err
 	}
-	return rebuildEntity(ctx, s, h, pipeline.NewProposal(h.CompanyID, h.CustomerID, h.EntityID), dryRun)
+	// It may only look different because the stream moved on between the two reads. So look
+	// again with the projection locked, which keeps appends out, before believing it.
+	err = s.inTx(ctx, "rebuild "+h.Stream, func(tx transaction) error {
+		read := func(dest any, query string, args ...any) error { return tx.SelectContext(ctx, dest, query, args...) }
+		if _, err := tx.ExecContext(ctx, `SELECT FROM `+h.table()+` WHERE company_id = $1 AND id = $2 FOR UPDATE`, h.CompanyID, h.EntityID); err != nil {
+			return err
+		}
+		found, err = compareStream(h, read)
+		if err != nil || !found.repairable || dryRun {
+			return err
+		}
+		return writeProjection(ctx, tx, h, found.state)
+	})
+	return found.events, found.differences, err
 }
 
-func rebuildEntity[S pipeline.State[S]](ctx context.Context, s *Store, h streamHead, empty S, dryRun bool) (int64, *Difference, error) {
-	events, err := s.EventsAfter(ctx, pipeline.Stream(h.Stream), 0, 1<<30)
+func (h streamHead) table() string { return projectionTable(pipeline.Stream(h.Stream).Kind()) }
+
+// comparison is what a stream folds to, and where what is kept differs from that.
+type comparison struct {
+	events      int64
+	state       []byte
+	differences []Difference
+	repairable  bool // the projection differs, not only the state beside the last event
+}
+
+// reader reads all rows of a query, inside a transaction or outside.
+type reader func(dest any, query string, args ...any) error
+
+func compareStream(h streamHead, read reader) (comparison, error) {
+	events, err := streamEvents(h, read)
 	if err != nil {
-		return 0, nil, err
+		return comparison{}, err
 	}
-	for i, e := range events {
-		if e.Version != int64(i+1) {
-			return 0, nil, fmt.Errorf("stream %s has a gap: version %d where %d was expected", h.Stream, e.Version, i+1)
+	out := comparison{events: int64(len(events))}
+	if out.state, err = foldStream(h, events); err != nil {
+		return out, err
+	}
+	differ := func(prefix string, was []byte) bool {
+		field, before, after := firstDifference(was, out.state)
+		if field == "" {
+			return false
+		}
+		out.differences = append(out.differences, Difference{Stream: pipeline.Stream(h.Stream), Field: prefix + field, Was: before, Is: after})
+		return true
+	}
+	differ("events.state/", events[len(events)-1].State)
+
+	// The columns that identify the entity are laid over what state says of them.
+	columns := `jsonb_build_object('id', id, 'company_id', company_id, 'uuid', uuid)`
+	if h.table() == "proposals" {
+		columns += ` || jsonb_build_object('customer_id', customer_id)`
+	}
+	var rows []struct {
+		State  []byte `db:"state"`
+		Merged []byte `db:"merged"`
+	}
+	err = read(&rows, `SELECT state, state || `+columns+` AS merged FROM `+h.table()+` WHERE company_id = $1 AND id = $2`, h.CompanyID, h.EntityID)
+	if err != nil {
+		return out, err
+	}
+	if len(rows) == 0 {
+		out.differences = append(out.differences, Difference{Stream: pipeline.Stream(h.Stream), Field: "row", Is: string(out.state)})
+		out.repairable = true
+		return out, nil
+	}
+	out.repairable = differ("", rows[0].State) || differ("column ", rows[0].Merged)
+	return out, nil
+}
+
+func streamEvents(h streamHead, read reader) ([]pipeline.Event, error) {
+	var rows []eventRow
+	if err := read(&rows, `SELECT `+eventColumns+` FROM events e WHERE e.stream = $1 ORDER BY e.version`, h.Stream); err != nil {
+		return nil, err
+	}
+	for i, r := range rows {
+		if r.Version != int64(i+1) {
+			return nil, fmt.Errorf("stream %s has a gap: version %d where %d was expected", h.Stream, r.Version, i+1)
 		}
 	}
-	folded, err := pipeline.Fold(empty, events)
-	if err != nil {
-		return 0, nil, err
-	}
-	want, err := json.Marshal(folded)
-	if err != nil {
-		return 0, nil, fmt.Errorf("encode state of %s: %w", h.Stream, err)
-	}
-	diff, err := s.compareProjection(ctx, h, want, events[len(events)-1].State)
-	if err != nil || diff == nil || dryRun {
-		return int64(len(events)), diff, err
-	}
-	return int64(len(events)), diff, s.writeProjection(ctx, h, folded.Ref().Version, want)
+	return toEvents(rows)
 }
 
-func (s *Store) compareProjection(ctx context.Context, h streamHead, want, lastState []byte) (*Difference, error) {
-	if field, was, is := firstDifference(lastState, want); field != "" {
-		return &Difference{Stream: pipeline.Stream(h.Stream), Field: "events.state/" + field, Was: was, Is: is}, nil
+func foldStream(h streamHead, events []pipeline.Event) ([]byte, error) {
+	if pipeline.Stream(h.Stream).Kind() == pipeline.KindCustomer {
+		return foldEntity(pipeline.NewCustomer(h.CompanyID, h.EntityID), events)
 	}
-	// A missing row compares as the empty object.
-	var state []byte
-	err := s.get(ctx, &state, "projection", `SELECT coalesce((SELECT state FROM `+projectionTable(pipeline.Stream(h.Stream).Kind())+` WHERE id = $1), '{}')`, h.EntityID)
+	return foldEntity(pipeline.NewProposal(h.CompanyID, h.CustomerID, h.EntityID), events)
+}
+
+func foldEntity[S pipeline.State[S]](empty S, events []pipeline.Event) ([]byte, error) {
+	folded, err := pipeline.Fold(empty, events)
 	if err != nil {
 		return nil, err
 	}
-	field, was, is := firstDifference(state, want)
-	if field == "" {
-		return nil, nil //nolint:nilnil // no difference is the usual answer
+	state, err := json.Marshal(folded)
+	if err != nil {
+		return nil, fmt.Errorf("encode state of %s: %w", folded.Ref().Stream(), err)
 	}
-	return &Difference{Stream: pipeline.Stream(h.Stream), Field: field, Was: was, Is: is}, nil
+	return state, nil
 }
 
-// firstDifference compares two JSON objects field by field, in the order of want's fields.
+// firstDifference compares two JSON objects field by field, in the order of the fields' names.
 func firstDifference(was, want []byte) (field, before, after string) {
 	var a, b map[string]pipeline.Object
 	if json.Unmarshal(was, &a) != nil || json.Unmarshal(want, &b) != nil {
 		return "state", string(was), string(want)
 	}
-	for _, name := range slices.Sorted(maps.Keys(b)) {
+	names := slices.Concat(slices.Collect(maps.Keys(a)), slices.Collect(maps.Keys(b)))
+	slices.Sort(names)
+	for _, name := range names {
 		if a[name] != b[name] {
 			return name, string(a[name]), string(b[name])
 		}
@@ -138,18 +203,17 @@ func firstDifference(was, want []byte) (field, before, after string) {
 }
 
 // writeProjection puts a row right that differs from its events, or puts a missing one back.
-func (s *Store) writeProjection(ctx context.Context, h streamHead, version int64, state []byte) error {
-	kind := pipeline.Stream(h.Stream).Kind()
-	table := projectionTable(kind)
-	set := `status = excluded.status, owner_id = excluded.owner_id, deleted = excluded.deleted`
-	if kind == pipeline.KindProposal {
-		set = `status = excluded.status, contract_status = excluded.contract_status, credit_status = excluded.credit_status`
+func writeProjection(ctx context.Context, tx transaction, h streamHead, state []byte) error {
+	columns, values, owner := "", "", ""
+	if h.table() == "proposals" {
+		columns, values, owner = ", customer_id", ", $4", ", customer_id = excluded.customer_id"
 	}
-	columns, values := projectionColumns(kind)
-	_, err := s.exec(ctx, "write projection", `INSERT INTO `+table+` (`+columns+`) SELECT `+values+`
-		FROM (SELECT $1::bigint AS company_id, $2::bigint AS customer_id, $3::bigint AS version, $4::jsonb AS state) x
-		ON CONFLICT (id) DO UPDATE SET version = excluded.version, state = excluded.state, `+set+`
-		WHERE `+table+`.version <= excluded.version`,
-		h.CompanyID, h.CustomerID, version, string(state))
+	args := []any{h.CompanyID, h.EntityID, string(state)}
+	if owner != "" {
+		args = append(args, h.CustomerID)
+	}
+	_, err := tx.ExecContext(ctx, `INSERT INTO `+h.table()+` (company_id, id, uuid, state`+columns+`)
+		VALUES ($1, $2, ($3::jsonb ->> 'uuid')::uuid, $3::jsonb`+values+`)
+		ON CONFLICT (company_id, id) DO UPDATE SET uuid = excluded.uuid, state = excluded.state`+owner, args...)
 	return err
 }

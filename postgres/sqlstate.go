@@ -2,9 +2,11 @@ package postgres
 
 import (
 	"context"
+	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 
 	"github.com/lib/pq"
@@ -31,7 +33,8 @@ func classify(err error) *pipeline.Error {
 		return classifyState(pg)
 	}
 	var network net.Error
-	lost := errors.Is(err, driver.ErrBadConn) || errors.As(err, &network) ||
+	lost := errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) || errors.As(err, &network) ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 	if lost {
 		return unavailable()
@@ -48,13 +51,13 @@ func classifyState(pg *pq.Error) *pipeline.Error {
 		return pipeline.Errorf(pipeline.CodeNotFound, "what the request refers to does not exist")
 	case "40001", "40P01": // serialization_failure, deadlock_detected
 		return pipeline.Errorf(pipeline.CodeConflict, "somebody else was faster; try again")
-	case "22P05", "22021", "22P02": // text or number that Postgres cannot hold
-		return pipeline.Errorf(pipeline.CodeInvalid, "the input holds text that cannot be stored")
-	case "57014": // query_canceled: our own timeouts
+	case "25006": // read_only_sql_transaction: a standby that has not taken over yet
 		return unavailable()
 	}
 	switch pg.Code.Class() {
-	case "08", "53", "57", "58": // connection, resources, operator's intervention, system
+	case "22", "54": // data that Postgres cannot hold: NUL in text, a number or a nesting beyond its limits
+		return pipeline.Errorf(pipeline.CodeInvalid, "the input holds text or a number that cannot be stored")
+	case "08", "28", "3D", "53", "57", "58": // connection, login, database, resources, operator's intervention, system
 		return unavailable()
 	}
 	return internal()
@@ -62,15 +65,17 @@ func classifyState(pg *pq.Error) *pipeline.Error {
 
 func duplicate(constraint string) *pipeline.Error {
 	switch constraint {
-	case "customers_uuid_key", "proposals_uuid_key":
-		return &pipeline.Error{
-			Code: pipeline.CodeInvalid, Message: "the uuid is taken",
-			Fields: []pipeline.FieldError{{Pointer: "/uuid", Detail: "is taken"}},
-		}
 	case "idempotency_pkey":
 		return pipeline.Errorf(pipeline.CodeIdempotencyKeyReused, "this Idempotency-Key was used for another request")
 	}
 	return pipeline.Errorf(pipeline.CodeConflict, "somebody else was faster; try again")
+}
+
+func uuidTaken() *pipeline.Error {
+	return &pipeline.Error{
+		Code: pipeline.CodeInvalid, Message: "the uuid is taken",
+		Fields: []pipeline.FieldError{{Pointer: "/uuid", Detail: "is taken"}},
+	}
 }
 
 func unavailable() *pipeline.Error {

@@ -23,7 +23,7 @@ type Store struct {
 	db     *sqlx.DB
 	sealer *Sealer
 
-	mu       sync.Mutex
+	mu       sync.RWMutex
 	prepared map[string]*sqlx.Stmt
 }
 
@@ -40,7 +40,7 @@ const statementTimeout = 15 * time.Second
 
 // Open prepares a pool. It does not connect: Ping tells whether Postgres is there.
 func Open(cfg Config) (*Store, error) {
-	dsn, err := withSettings(cfg.URL)
+	dsn, err := withSettings(cfg.URL, statementTimeout)
 	if err != nil {
 		return nil, err
 	}
@@ -59,8 +59,8 @@ func Open(cfg Config) (*Store, error) {
 	return &Store{db: db, sealer: cfg.Sealer, prepared: map[string]*sqlx.Stmt{}}, nil
 }
 
-// withSettings adds what every session of ours has to have.
-func withSettings(raw string) (string, error) {
+// withSettings adds what every session of ours has to have; timeout bounds each statement, 0 does not.
+func withSettings(raw string, timeout time.Duration) (string, error) {
 	u, err := url.Parse(raw)
 	if err != nil {
 		// The error of url.Parse repeats the URL, and the URL holds the password.
@@ -72,7 +72,7 @@ func withSettings(raw string) (string, error) {
 	q := u.Query()
 	setDefault(q, "application_name", "dealwright")
 	setDefault(q, "timezone", "UTC")
-	setDefault(q, "statement_timeout", fmt.Sprint(statementTimeout.Milliseconds()))
+	setDefault(q, "statement_timeout", fmt.Sprint(timeout.Milliseconds()))
 	setDefault(q, "connect_timeout", "5")
 	u.RawQuery = q.Encode()
 	return u.String(), nil
@@ -98,15 +98,24 @@ func (s *Store) Stats() sql.DBStats { return s.db.Stats() }
 
 // statement prepares a constant query once; database/sql prepares it again on each connection
 // that it meets. Parsing and planning are then paid once, not per call.
+//
+// The lock is not held while the server is asked, so that one caller who waits for a
+// connection does not stop those whose statement is there.
 func (s *Store) statement(ctx context.Context, query string) (*sqlx.Stmt, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if stmt, ok := s.prepared[query]; ok {
+	s.mu.RLock()
+	stmt, ok := s.prepared[query]
+	s.mu.RUnlock()
+	if ok {
 		return stmt, nil
 	}
 	stmt, err := s.db.PreparexContext(ctx, query)
 	if err != nil {
 		return nil, mapError(err, "prepare statement")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if first, ok := s.prepared[query]; ok {
+		return first, mapError(stmt.Close(), "close statement")
 	}
 	s.prepared[query] = stmt
 	return stmt, nil
@@ -134,6 +143,13 @@ func (s *Store) list(ctx context.Context, dest any, what, query string, args ...
 	return mapError(stmt.SelectContext(ctx, dest, args...), "list "+what)
 }
 
+// page reads the rows of a query that has a limit, or that is put together from conditions.
+// It is planned anew each time, with its arguments: a prepared plan has to do for any limit,
+// takes that to be a tenth of the table, and then reads the table from end to end.
+func (s *Store) page(ctx context.Context, dest any, what, query string, args ...any) error {
+	return mapError(s.db.SelectContext(ctx, dest, query, args...), "list "+what)
+}
+
 // exec runs a constant query that answers no rows, and says how many it touched.
 func (s *Store) exec(ctx context.Context, what, query string, args ...any) (int64, error) {
 	stmt, err := s.statement(ctx, query)
@@ -141,6 +157,16 @@ func (s *Store) exec(ctx context.Context, what, query string, args ...any) (int6
 		return 0, err
 	}
 	res, err := stmt.ExecContext(ctx, args...)
+	if err != nil {
+		return 0, mapError(err, what)
+	}
+	n, err := res.RowsAffected()
+	return n, mapError(err, what)
+}
+
+// execPlanned is exec for a query with a limit; see page.
+func (s *Store) execPlanned(ctx context.Context, what, query string, args ...any) (int64, error) {
+	res, err := s.db.ExecContext(ctx, query, args...)
 	if err != nil {
 		return 0, mapError(err, what)
 	}

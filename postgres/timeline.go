@@ -27,7 +27,7 @@ func (s *Store) timelineEvents(ctx context.Context, companyID int64, stream pipe
 	streams := `SELECT $1::text`
 	if stream.Kind() == pipeline.KindCustomer {
 		streams += ` UNION ALL SELECT 'proposal-' || p.id FROM proposals p
-			WHERE p.customer_id = substr($1::text, length('customer-') + 1)::bigint`
+			WHERE p.company_id = $2 AND p.customer_id = substr($1::text, length('customer-') + 1)::bigint`
 	}
 	var rows []eventRow
 	err := s.list(ctx, &rows, "events", `SELECT `+eventColumns+` FROM events e
@@ -46,9 +46,10 @@ func (s *Store) deliveriesOf(ctx context.Context, companyID int64, events []pipe
 		positions[i] = e.Position
 	}
 	var rows []deliveryRow
-	err := s.list(ctx, &rows, "deliveries", `SELECT `+deliveryColumns+` FROM deliveries d
+	err := s.list(ctx, &rows, "deliveries", `SELECT `+deliveryColumns+` FROM webhooks w
+		JOIN deliveries d ON d.webhook_id = w.id AND d.event_position = ANY($1)
 		JOIN events e ON e.company_id = d.company_id AND e.position = d.event_position
-		WHERE d.event_position = ANY($1) AND d.company_id = $2
+		WHERE w.company_id = $2
 		ORDER BY d.event_position, d.webhook_id`, pq.Array(positions), companyID)
 	if err != nil {
 		return nil, err

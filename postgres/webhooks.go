@@ -88,14 +88,14 @@ func (s *Store) Webhook(ctx context.Context, companyID, partnerKey, id int64) (p
 // Webhooks lists a company's webhooks, newest first; a partner's key finds only its own.
 func (s *Store) Webhooks(ctx context.Context, companyID, partnerKey int64, page pipeline.Page) ([]pipeline.Webhook, error) {
 	f := newFilter(companyID, page)
-	f.where = append(f.where, "deleted_at IS NULL")
+	f.and("deleted_at IS NULL")
 	if partnerKey != 0 {
 		f.and("key_id = ?", partnerKey)
 	}
 	query, args := f.sql(`SELECT ` + webhookColumns + ` FROM webhooks`)
 	var rows []webhookRow
-	if err := s.db.SelectContext(ctx, &rows, query, args...); err != nil {
-		return nil, mapError(err, "list webhooks")
+	if err := s.page(ctx, &rows, "webhooks", query, args...); err != nil {
+		return nil, err
 	}
 	out := make([]pipeline.Webhook, len(rows))
 	for i, r := range rows {
@@ -109,8 +109,9 @@ func (s *Store) Webhooks(ctx context.Context, companyID, partnerKey int64, page 
 }
 
 // UpdateWebhook writes what may change of a webhook. Where it was switched off, what is
-// pending becomes held; where it was switched on, what is held becomes due, and released
-// reports that its workflow has something to do.
+// pending becomes held; where it was switched on, what is held becomes due, as does what was
+// parked where it is not ordered any more, and released reports that its workflow has
+// something to do.
 func (s *Store) UpdateWebhook(ctx context.Context, w pipeline.Webhook) (updated pipeline.Webhook, released bool, err error) {
 	err = s.inTx(ctx, "update webhook", func(tx transaction) error {
 		err := tx.QueryRowxContext(ctx, `UPDATE webhooks
@@ -125,37 +126,57 @@ func (s *Store) UpdateWebhook(ctx context.Context, w pipeline.Webhook) (updated 
 			return err
 		}
 		if !w.Active {
-			_, err := tx.ExecContext(ctx, `UPDATE deliveries SET status = 'held', next_attempt_at = NULL
-				WHERE webhook_id = $1 AND company_id = $2 AND status = 'pending'`, w.ID, w.CompanyID)
+			_, err := tx.ExecContext(ctx, holdPending, w.ID)
 			return err
 		}
-		res, err := tx.ExecContext(ctx, `UPDATE deliveries SET status = 'pending', next_attempt_at = now()
-			WHERE company_id = $1 AND webhook_id = $2 AND status = 'held'`, w.CompanyID, w.ID)
-		if err != nil {
+		released, err = touches(ctx, tx, releaseHeld, w.ID)
+		if err != nil || w.Ordered {
 			return err
 		}
-		n, err := res.RowsAffected()
-		released = n > 0
+		unparked, err := touches(ctx, tx, releaseParked, w.ID)
+		released = released || unparked
 		return err
 	})
 	w.UpdatedAt = w.UpdatedAt.UTC()
 	return w, released, err
 }
 
+// What happens to the deliveries of a webhook that is switched off, on, or from ordered to not
+// ordered, and deleted. Each has an index for just the rows that it changes; see the migration.
+const (
+	holdPending    = `UPDATE deliveries SET status = 'held', next_attempt_at = NULL WHERE webhook_id = $1 AND status = 'pending'`
+	releaseHeld    = `UPDATE deliveries SET status = 'pending', next_attempt_at = now() WHERE webhook_id = $1 AND status = 'held'`
+	releaseParked  = `UPDATE deliveries SET next_attempt_at = now() WHERE webhook_id = $1 AND status = 'pending' AND next_attempt_at = 'infinity'`
+	discardPending = `UPDATE deliveries SET status = 'discarded', next_attempt_at = NULL WHERE webhook_id = $1 AND status = 'pending'`
+	discardHeld    = `UPDATE deliveries SET status = 'discarded', next_attempt_at = NULL WHERE webhook_id = $1 AND status = 'held'`
+)
+
+// touches runs a change and reports whether there was anything to change.
+func touches(ctx context.Context, tx transaction, query string, args ...any) (bool, error) {
+	res, err := tx.ExecContext(ctx, query, args...)
+	if err != nil {
+		return false, err
+	}
+	n, err := res.RowsAffected()
+	return n > 0, err
+}
+
 // DeleteWebhook ends a webhook. Its row and its deliveries stay as history; what was not
 // delivered yet becomes discarded.
 func (s *Store) DeleteWebhook(ctx context.Context, companyID, id int64) error {
 	return s.inTx(ctx, "delete webhook", func(tx transaction) error {
-		res, err := tx.ExecContext(ctx, `UPDATE webhooks SET deleted_at = now(), active = false
+		found, err := touches(ctx, tx, `UPDATE webhooks SET deleted_at = now(), active = false
 			WHERE id = $1 AND company_id = $2 AND deleted_at IS NULL`, id, companyID)
 		if err != nil {
 			return err
 		}
-		if n, err := res.RowsAffected(); err != nil || n == 0 {
+		if !found {
 			return pipeline.Errorf(pipeline.CodeNotFound, "there is no such webhook")
 		}
-		_, err = tx.ExecContext(ctx, `UPDATE deliveries SET status = 'discarded', next_attempt_at = NULL
-			WHERE webhook_id = $1 AND company_id = $2 AND status IN ('pending', 'held')`, id, companyID)
+		if _, err := tx.ExecContext(ctx, discardPending, id); err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, discardHeld, id)
 		return err
 	})
 }

@@ -1,0 +1,31 @@
+package postgres
+
+import (
+	"context"
+	"database/sql/driver"
+
+	"database/sql"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/dealwright/dealwright/pipeline"
+)
+
+// OpenWith makes a Store over a connector of the test's own.
+func OpenWith(c driver.Connector, sealer *Sealer) *Store {
+	return &Store{db: sqlx.NewDb(sql.OpenDB(c), "postgres"), sealer: sealer, prepared: map[string]*sqlx.Stmt{}}
+}
+
+// AppendIn runs the append statement inside a transaction that the test holds open.
+func AppendIn(ctx context.Context, tx *sqlx.Tx, e pipeline.Event, idem pipeline.Idempotency) (pipeline.Appended, error) {
+	args, err := appendArgs(e, idem)
+	if err != nil {
+		return pipeline.Appended{}, err
+	}
+	var out pipeline.Appended
+	err = tx.GetContext(ctx, &out, appendSQL(e), args...)
+	return out, mapError(err, "append")
+}
+
+// MapError is what every error of the driver goes through.
+func MapError(err error) error { return mapError(err, "test") }
