@@ -63,7 +63,7 @@ func bearer(h http.Header) (string, error) {
 
 // caller is the key that the request came with.
 func caller(c *gin.Context) pipeline.Key {
-	key, _ := c.Value(callerKey).(pipeline.Key) //nolint:errcheck // nobody, where there is no key
+	key, _ := c.Value(callerKey).(pipeline.Key) // nobody, where there is no key
 	return key
 }
 

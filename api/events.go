@@ -60,7 +60,8 @@ func (q *query) eventTypes(name string) []string {
 	for pattern := range strings.SplitSeq(text, ",") {
 		matched := matching(pattern)
 		if len(matched) == 0 {
-			q.refuse(name, "has %q, which is no event type and no family of them", printable(pattern))
+			q.refusef(name, "has %q, which is no event type and no family of them", printable(pattern))
+			return nil
 		}
 		types = append(types, matched...)
 	}
@@ -89,7 +90,7 @@ func (q *query) wait(name string) time.Duration {
 	}
 	wait, err := time.ParseDuration(text)
 	if err != nil || wait < 0 || wait > maxWait {
-		q.refuse(name, "has to be a time up to %s, such as 20s", maxWait)
+		q.refusef(name, "has to be a time up to %s, such as 20s", maxWait)
 		return 0
 	}
 	return wait
@@ -105,7 +106,7 @@ const (
 // awaitEvents waits until the query has an answer; it answers with nothing when the time is
 // up, when the server is to end, or when too many wait already.
 func (s *Server) awaitEvents(ctx context.Context, q pipeline.FeedQuery, wait time.Duration) ([]pipeline.Event, error) {
-	news, leave, ok := s.watcher.join()
+	news, leave, ok := s.watcher.join(ctx)
 	if !ok {
 		return nil, nil
 	}

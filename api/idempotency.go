@@ -26,8 +26,8 @@ func idempotency(c *gin.Context, body []byte) (pipeline.Idempotency, error) {
 	if len(given) > 1 || key == "" || len(key) > maxIdempotencyKey || !isVisibleASCII(key) {
 		return pipeline.Idempotency{}, invalid("Idempotency-Key has to be 1 to %d visible ASCII characters, given once", maxIdempotencyKey)
 	}
-	print, err := fingerprint(c.Request.Method, c.Request.URL.Path, body)
-	return pipeline.Idempotency{Scope: partnerKey(c), Key: key, Fingerprint: print}, err
+	sum, err := fingerprint(c.Request.Method, c.Request.URL.Path, body)
+	return pipeline.Idempotency{Scope: partnerKey(c), Key: key, Fingerprint: sum}, err
 }
 
 // fingerprint tells one request from another. Equal JSON has equal fingerprints, however it

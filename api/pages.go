@@ -61,7 +61,7 @@ func (q *query) err() error { return pipeline.Invalid(q.wrong...) }
 
 func (q *query) text(name string) string { return q.values.Get(name) }
 
-func (q *query) refuse(name, format string, args ...any) {
+func (q *query) refusef(name, format string, args ...any) {
 	q.wrong = append(q.wrong, badParameter(name, format, args...))
 }
 
@@ -73,7 +73,7 @@ func (q *query) id(name string) int64 {
 	}
 	id, ok := parseID(text)
 	if !ok {
-		q.refuse(name, "has to be an id: a whole number from 1 on")
+		q.refusef(name, "has to be an id: a whole number from 1 on")
 	}
 	return id
 }
@@ -86,7 +86,7 @@ func (q *query) number(name string, lowest, highest, otherwise int64) int64 {
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || n < lowest || n > highest {
-		q.refuse(name, "has to be a whole number from %d to %d", lowest, highest)
+		q.refusef(name, "has to be a whole number from %d to %d", lowest, highest)
 		return otherwise
 	}
 	return n
@@ -96,7 +96,7 @@ func (q *query) number(name string, lowest, highest, otherwise int64) int64 {
 func (q *query) oneOf(name string, words ...string) string {
 	text := q.text(name)
 	if text != "" && !slices.Contains(words, text) {
-		q.refuse(name, "has to be one of %s", strings.Join(words, ", "))
+		q.refusef(name, "has to be one of %s", strings.Join(words, ", "))
 	}
 	return text
 }
@@ -113,7 +113,7 @@ func (q *query) page() pipeline.Page {
 	}
 	cursor, ok := parseCursor(text)
 	if !ok {
-		q.refuse("cursor", "is not one that we gave: take next_cursor of the page before")
+		q.refusef("cursor", "is not one that we gave: take next_cursor of the page before")
 	}
 	page.Cursor = cursor
 	return page

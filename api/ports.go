@@ -21,7 +21,9 @@ type Store interface {
 // KeyStore knows companies and their API keys.
 type KeyStore interface {
 	Authenticate(ctx context.Context, secret string) (pipeline.Key, error)
-	CreateKey(ctx context.Context, companyID int64, name string, role pipeline.Role, idem pipeline.Idempotency) (key pipeline.NewKey, replayed bool, err error)
+	CreateKey(
+		ctx context.Context, companyID int64, name string, role pipeline.Role, idem pipeline.Idempotency,
+	) (created pipeline.NewKey, replayed bool, err error)
 	Keys(ctx context.Context, companyID int64, page pipeline.Page) ([]pipeline.Key, error)
 	RevokeKey(ctx context.Context, companyID, id int64) error
 	Statuses(ctx context.Context, companyID int64) (pipeline.Statuses, error)
@@ -43,7 +45,9 @@ type EventStore interface {
 	EventsAfter(ctx context.Context, stream pipeline.Stream, version int64, limit int) ([]pipeline.Event, error)
 	Feed(ctx context.Context, q pipeline.FeedQuery) ([]pipeline.Event, error)
 	LastPosition(ctx context.Context) (int64, error)
-	Timeline(ctx context.Context, companyID int64, stream pipeline.Stream, after int64, limit int) ([]pipeline.Event, []pipeline.Delivery, error)
+	Timeline(
+		ctx context.Context, companyID int64, stream pipeline.Stream, after int64, limit int,
+	) ([]pipeline.Event, []pipeline.Delivery, error)
 }
 
 // WebhookStore keeps partners' subscriptions. A partnerKey other than 0 finds only its own.

@@ -82,10 +82,11 @@ func story(events []pipeline.Event, deliveries []pipeline.Delivery) []timelineIt
 // told is a delivery and its attempts. A delivery is made in the transaction that records its
 // event, so their time is the same.
 func told(e pipeline.Event, d pipeline.Delivery) []timelineItem {
-	items := []timelineItem{{Kind: "delivery", At: e.RecordedAt, Delivery: &timelineDelivery{
+	items := make([]timelineItem, 0, 1+len(d.Attempts))
+	items = append(items, timelineItem{Kind: "delivery", At: e.RecordedAt, Delivery: &timelineDelivery{
 		ID: d.ID, WebhookID: d.WebhookID, EventID: d.EventID, EventType: d.EventType,
 		Status: d.Status, NextAttemptAt: d.NextAttemptAt,
-	}}}
+	}})
 	for _, a := range d.Attempts {
 		items = append(items, timelineItem{Kind: "attempt", At: a.At, Attempt: &timelineAttempt{
 			DeliveryID: d.ID, WebhookID: d.WebhookID, EventID: d.EventID, Attempt: a,

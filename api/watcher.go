@@ -28,7 +28,7 @@ func newWatcher(last func(context.Context) (int64, error)) *watcher {
 
 // join gives a channel that gets a value when there may be news. leave has to be called in
 // the end. ok is false where too many wait already.
-func (w *watcher) join() (news <-chan struct{}, leave func(), ok bool) {
+func (w *watcher) join(ctx context.Context) (news <-chan struct{}, leave func(), ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if len(w.waiters) >= maxWaiters {
@@ -37,10 +37,10 @@ func (w *watcher) join() (news <-chan struct{}, leave func(), ok bool) {
 	mine := make(chan struct{}, 1)
 	w.waiters[mine] = struct{}{}
 	if len(w.waiters) == 1 {
-		// Not the context of the first waiter's request: the others still wait when it is gone.
-		ctx, cancel := context.WithCancel(context.Background())
-		w.stop = cancel
-		go w.poll(ctx)
+		// The first waiter's request may end before those of the others.
+		polling, stop := context.WithCancel(context.WithoutCancel(ctx))
+		w.stop = stop
+		go w.poll(polling)
 	}
 	return mine, func() { w.leave(mine) }, true
 }
