@@ -52,14 +52,13 @@ func (f *FollowUps) SignCustomer(ctx context.Context, in SignCustomerInput) (Sig
 		return SignCustomerResult{}, Failure(err)
 	}
 	err = f.Commander.Command(ctx, customer.Ref(), cmd, "signed-by-"+in.Cause.EventID)
-	switch pipeline.CodeOf(err) {
-	case pipeline.CodeIllegalTransition, pipeline.CodeInvalid:
+	if err == nil {
+		return SignCustomerResult{Moved: true}, nil
+	}
+	if code := pipeline.CodeOf(err); code == pipeline.CodeIllegalTransition || code == pipeline.CodeInvalid {
 		return SignCustomerResult{Note: err.Error()}, nil
 	}
-	if err != nil {
-		return SignCustomerResult{}, Failure(err)
-	}
-	return SignCustomerResult{Moved: true}, nil
+	return SignCustomerResult{}, Failure(err)
 }
 
 func (f *FollowUps) signCommand(ctx context.Context, in SignCustomerInput) (pipeline.Command, error) {

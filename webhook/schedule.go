@@ -57,6 +57,6 @@ func (s Schedule) Next(attempts int, now time.Time) (time.Time, bool) {
 	if attempts < 1 || attempts > len(s) {
 		return time.Time{}, false
 	}
-	spread := 1 - jitter + 2*jitter*rand.Float64() //nolint:gosec // jitter needs no secrecy
+	spread := 1 - jitter + 2*jitter*rand.Float64()
 	return now.Add(time.Duration(float64(s[attempts-1]) * spread)), true
 }

@@ -3,13 +3,11 @@ package webhook
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
-	"net/url"
-	"strings"
 	"time"
 
 	"github.com/dealwright/dealwright/pipeline"
@@ -17,10 +15,10 @@ import (
 
 // Sender delivers events over HTTP. It is safe for concurrent use and keeps its connections.
 type Sender struct {
-	client   *http.Client
-	timeout  time.Duration
-	schedule Schedule
-	agent    string
+	transport *http.Transport
+	timeout   time.Duration
+	schedule  Schedule
+	agent     string
 }
 
 // SenderConfig says how to send.
@@ -33,8 +31,10 @@ type SenderConfig struct {
 
 const (
 	defaultTimeout = 5 * time.Second
-	maxBody        = 16 << 10 // of an answer, kept and read
+	keepAlive      = 30 * time.Second // between probes of a quiet connection
+	maxBody        = 16 << 10         // of an answer, read and kept
 	maxHeader      = 64 << 10
+	maxSentence    = 500 // bytes of an attempt's error
 	// SlowAnswer is from when on a webhook counts as slow: then an entity does not wait for it
 	// the next time.
 	SlowAnswer = time.Second
@@ -50,36 +50,45 @@ func NewSender(cfg SenderConfig) *Sender {
 	if schedule == nil {
 		schedule = DefaultSchedule()
 	}
-	dialer := &net.Dialer{Timeout: timeout, KeepAlive: 30 * time.Second, Control: cfg.Targets.control}
 	return &Sender{
 		timeout: timeout, schedule: schedule, agent: "Dealwright/" + cfg.Version,
-		client: &http.Client{
-			// A redirect would turn the POST into a GET and still look like success.
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-			Transport: &http.Transport{
-				DialContext:            dialer.DialContext,
-				Proxy:                  nil, // the environment's proxy would dial past the vetting
-				ForceAttemptHTTP2:      true,
-				DisableCompression:     true, // no decompression bombs
-				MaxIdleConns:           1000,
-				MaxIdleConnsPerHost:    64,
-				IdleConnTimeout:        90 * time.Second,
-				TLSHandshakeTimeout:    timeout,
-				MaxResponseHeaderBytes: maxHeader,
-			},
-		},
+		transport: newTransport(cfg.Targets, timeout),
+	}
+}
+
+// newTransport is used without an http.Client: what a client adds is following redirects,
+// which would turn the POST into a GET and still look like success.
+func newTransport(targets *Targets, timeout time.Duration) *http.Transport {
+	dialer := &net.Dialer{
+		Timeout: timeout, KeepAlive: keepAlive, Resolver: targets.resolver, Control: targets.control,
+	}
+	return &http.Transport{
+		DialContext:            dialer.DialContext,
+		Proxy:                  nil, // the environment's proxy would dial past the vetting
+		ForceAttemptHTTP2:      true,
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: keepAlive, PingTimeout: timeout}, // a dead connection is noticed
+		DisableCompression:     true,                                                                // no decompression bombs
+		MaxIdleConns:           1000,
+		MaxIdleConnsPerHost:    64,
+		IdleConnTimeout:        90 * time.Second,
+		TLSHandshakeTimeout:    timeout,
+		MaxResponseHeaderBytes: maxHeader,
 	}
 }
 
 // Deliver makes one attempt and says what follows from it. It never fails: what goes wrong is
-// the outcome of the attempt. It lasts no longer than the timeout.
+// the outcome of the attempt. It lasts no longer than the timeout, and it is carried through
+// even if ctx is cancelled: the partner may have the event by then, and our own shutdown must
+// not count as the partner's failure.
 func (s *Sender) Deliver(ctx context.Context, d pipeline.Dispatch) pipeline.Result {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeout)
+	defer cancel()
 	started := time.Now()
 	attempt := pipeline.Attempt{At: started.UTC()}
 	err := s.send(ctx, d, started, &attempt)
 	attempt.LatencyMS = time.Since(started).Milliseconds()
 	if err != nil {
-		attempt.Error = pipeline.Text(storable(plain(err, s.timeout)))
+		attempt.Error = pipeline.Text(storable(plain(err, s.timeout), maxSentence))
 	}
 	return s.outcome(d, attempt, err == nil)
 }
@@ -108,8 +117,6 @@ func (s *Sender) send(ctx context.Context, d pipeline.Dispatch, at time.Time, at
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.timeout)
-	defer cancel()
 	for _, m := range messages {
 		if err := s.post(ctx, d, m, at, attempt); err != nil {
 			return err
@@ -123,21 +130,26 @@ func (s *Sender) post(ctx context.Context, d pipeline.Dispatch, m Message, at ti
 	if err != nil {
 		return fmt.Errorf("make request: %w", err)
 	}
-	for name, values := range m.Header {
-		req.Header[name] = values
-	}
+	maps.Copy(req.Header, m.Header)
 	req.Header.Set("Content-Type", m.ContentType)
 	req.Header.Set("User-Agent", s.agent)
 	if err := sign(req.Header, d.Webhook.Secret, d.Event.ID, at, m.Body); err != nil {
 		return err
 	}
-	resp, err := s.client.Do(req)
+	// Present but empty, this is not sent. It tells the transport that the request may be sent
+	// again where a kept connection turns out to have been closed by the partner meanwhile: the
+	// webhook-id lets the partner see a repeat.
+	req.Header["Idempotency-Key"] = nil
+	resp, err := s.transport.RoundTrip(req)
 	if err != nil {
-		return err
+		return err //nolint:wrapcheck // plain makes a sentence of it
 	}
-	defer resp.Body.Close() //nolint:errcheck // the answer has been given; closing cannot change it
+	defer resp.Body.Close() // the answer has been given; closing cannot change it
 	attempt.Status = pipeline.ID(resp.StatusCode)
-	attempt.ResponseBody = pipeline.Text(readBounded(resp.Body))
+	// 101 hands over the bare connection, and a read from that would heed no time limit.
+	if resp.StatusCode != http.StatusSwitchingProtocols {
+		attempt.ResponseBody = pipeline.Text(readBounded(resp.Body))
+	}
 	return judge(resp)
 }
 
@@ -157,25 +169,6 @@ func judge(resp *http.Response) error {
 // body that breaks off, hangs until the attempt's time is up or never ends changes nothing.
 // Reading to the end of a short body is what lets the connection be used again.
 func readBounded(body io.Reader) string {
-	b, _ := io.ReadAll(io.LimitReader(body, maxBody)) //nolint:errcheck // see above
-	return storable(string(b))
-}
-
-// storable makes a partner's text fit for a text column: valid UTF-8, no NUL.
-func storable(s string) string {
-	return strings.ReplaceAll(strings.ToValidUTF8(s, "�"), "\x00", "�")
-}
-
-// plain says in a sentence why no success came. The error of net/http repeats the URL, and
-// the URL may hold a partner's token: that part is left out.
-func plain(err error, timeout time.Duration) string {
-	var network net.Error
-	if errors.Is(err, context.DeadlineExceeded) || (errors.As(err, &network) && network.Timeout()) {
-		return "no answer within " + timeout.String()
-	}
-	var wrapped *url.Error
-	if errors.As(err, &wrapped) {
-		err = wrapped.Err
-	}
-	return err.Error()
+	b, _ := io.ReadAll(io.LimitReader(body, maxBody))
+	return storable(string(b), maxBody)
 }

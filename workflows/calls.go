@@ -14,12 +14,16 @@ import (
 
 // activity starts an activity of the form that all of ours have; the compiler checks that the
 // input is the one that it takes.
-func activity[In, Out any](ctx workflow.Context, o workflow.ActivityOptions, f func(context.Context, In) (Out, error), in In) workflow.Future {
+func activity[In, Out any](
+	ctx workflow.Context, o workflow.ActivityOptions, f func(context.Context, In) (Out, error), in In,
+) workflow.Future {
 	return workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, o), f, in)
 }
 
 // localActivity runs a local activity to its end, with the same check.
-func localActivity[In, Out any](ctx workflow.Context, o workflow.LocalActivityOptions, f func(context.Context, In) (Out, error), in In) (Out, error) {
+func localActivity[In, Out any](
+	ctx workflow.Context, o workflow.LocalActivityOptions, f func(context.Context, In) (Out, error), in In,
+) (Out, error) {
 	var out Out
 	err := workflow.ExecuteLocalActivity(workflow.WithLocalActivityOptions(ctx, o), f, in).Get(ctx, &out)
 	return out, err

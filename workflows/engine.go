@@ -99,7 +99,8 @@ func (e *Engine) update(ctx context.Context, s Submission, updateID, request str
 		return Outcome{}, err
 	}
 	var out Outcome
-	return out, handle.Get(ctx, &out)
+	err = handle.Get(ctx, &out)
+	return out, err
 }
 
 func (e *Engine) start(s Submission) (client.WithStartWorkflowOperation, error) {
@@ -164,12 +165,10 @@ func explain(err error) error {
 	if err == nil {
 		return nil
 	}
-	var coded *pipeline.Error
-	if errors.As(err, &coded) {
+	if _, ours := errors.AsType[*pipeline.Error](err); ours {
 		return err
 	}
-	var app *temporal.ApplicationError
-	if errors.As(err, &app) {
+	if _, refused := errors.AsType[*temporal.ApplicationError](err); refused {
 		return activities.Refusal(err)
 	}
 	return fmt.Errorf("%w: %w", pipeline.Errorf(codeOf(err), "%s", sentences[codeOf(err)]), err)

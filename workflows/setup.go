@@ -4,7 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
+	"maps"
+	"slices"
 	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
@@ -15,37 +16,37 @@ import (
 )
 
 // EnsureSearchAttributes makes the search attributes in the namespace where they are missing.
-// Where we may not (Temporal Cloud wants it done in its own console), a warning says what to
-// do, since workflows cannot start without them.
-func (e *Engine) EnsureSearchAttributes(ctx context.Context, namespace string, log *slog.Logger) error {
+// Where we may not (Temporal Cloud wants it done in its own console), it answers the names of
+// those that somebody has to make, since workflows cannot start without them.
+func (e *Engine) EnsureSearchAttributes(ctx context.Context, namespace string) (missing []string, err error) {
 	wanted := map[string]enumspb.IndexedValueType{
 		AttributeCompanyID.GetName():  AttributeCompanyID.GetValueType(),
 		AttributeCustomerID.GetName(): AttributeCustomerID.GetValueType(),
 		AttributeStage.GetName():      AttributeStage.GetValueType(),
 	}
-	have, err := e.client.GetSearchAttributes(ctx)
+	operator := e.client.OperatorService()
+	have, err := operator.ListSearchAttributes(ctx, &operatorservice.ListSearchAttributesRequest{Namespace: namespace})
 	if err != nil {
-		return fmt.Errorf("list search attributes: %w", err)
+		return nil, fmt.Errorf("list search attributes: %w", err)
 	}
-	for name := range have.GetKeys() {
+	for name := range have.GetCustomAttributes() {
 		delete(wanted, name)
 	}
 	if len(wanted) == 0 {
-		return nil
+		return nil, nil
 	}
-	_, err = e.client.OperatorService().AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{
+	_, err = operator.AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{
 		Namespace: namespace, SearchAttributes: wanted,
 	})
 	var denied *serviceerror.PermissionDenied
-	var missing *serviceerror.Unimplemented
-	if errors.As(err, &denied) || errors.As(err, &missing) {
-		log.Warn("make these search attributes in the namespace by hand", "namespace", namespace, "attributes", wanted)
-		return nil
+	var unknown *serviceerror.Unimplemented
+	if errors.As(err, &denied) || errors.As(err, &unknown) {
+		return slices.Sorted(maps.Keys(wanted)), nil
 	}
 	if err != nil {
-		return fmt.Errorf("add search attributes: %w", err)
+		return nil, fmt.Errorf("add search attributes: %w", err)
 	}
-	return nil
+	return nil, nil
 }
 
 // EnsureSweep makes the schedule that sweeps every minute, or leaves it as it is.

@@ -20,15 +20,15 @@ type story struct {
 }
 
 func (s *story) add(e pipeline.Event, deliveries int) {
-	line := fmt.Sprintf("- **%d** `%s` %s", e.Version, e.Type, e.Timestamp.UTC().Format(time.RFC3339))
+	line := fmt.Sprintf("- **%d** %#q %s", e.Version, e.Type, e.Timestamp.UTC().Format(time.RFC3339))
 	if e.Actor.UserID != 0 {
 		line += fmt.Sprintf(", by user %d", e.Actor.UserID)
 	}
 	if e.Cause != nil {
-		line += fmt.Sprintf(", because of `%s` in %s", e.Cause.Type, e.Cause.Stream)
+		line += fmt.Sprintf(", because of %#q in %s", e.Cause.Type, e.Cause.Stream)
 	}
 	if deliveries > 0 {
-		line += fmt.Sprintf(" → %s", count(deliveries, "webhook"))
+		line += " → " + count(deliveries, "webhook")
 	}
 	s.lines = append(s.lines, line)
 	if len(s.lines) > storyLines {

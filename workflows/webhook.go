@@ -1,7 +1,6 @@
 package workflows
 
 import (
-	"fmt"
 	"time"
 
 	"go.temporal.io/sdk/workflow"
@@ -60,7 +59,7 @@ func sleepUntil(ctx workflow.Context, at time.Time, wake workflow.ReceiveChannel
 	timerCtx, stop := workflow.WithCancel(ctx)
 	defer stop()
 	timer := workflow.NewTimerWithOptions(timerCtx, wait, workflow.TimerOptions{
-		Summary: fmt.Sprintf("next attempt at %s", at.UTC().Format(time.RFC3339)),
+		Summary: "next attempt at " + at.UTC().Format(time.RFC3339),
 	})
 	woken := workflow.NewSelector(ctx)
 	woken.AddFuture(timer, func(workflow.Future) {})

@@ -30,5 +30,5 @@ func run() error {
 	if errors.Is(err, context.Canceled) {
 		return nil
 	}
-	return err
+	return err //nolint:wrapcheck // cobra hands on what our own commands say
 }

@@ -67,7 +67,7 @@ func (s *Stack) startServers(ctx context.Context) error {
 func (s *Stack) startPostgres(ctx context.Context) error {
 	if s.options.App.DatabaseURL == "" {
 		server, err := privatepostgres.Start(ctx, privatepostgres.Options{
-			Dir: filepath.Join(s.options.Data, "postgres"), Logger: s.options.Logger.With("component", "postgres"),
+			Dir: filepath.Join(s.options.Data, "postgres"), Logger: s.options.Logger,
 		})
 		if err != nil {
 			return fmt.Errorf("start postgres: %w", err)
@@ -85,7 +85,7 @@ func (s *Stack) startTemporal(ctx context.Context) error {
 	}
 	server, err := temporalserver.Start(ctx, temporalserver.Options{
 		Dir: filepath.Join(s.options.Data, "temporal"), Port: s.options.TemporalPort, UIPort: s.options.UIPort,
-		MetricsPort: s.options.MetricsPort, Logger: s.options.Logger.With("component", "temporal"),
+		MetricsPort: s.options.MetricsPort, Logger: s.options.Logger,
 	})
 	if err != nil {
 		return fmt.Errorf("start temporal: %w", err)

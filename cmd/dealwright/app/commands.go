@@ -246,11 +246,11 @@ func health(ctx context.Context, addr string) error {
 	if err != nil {
 		return fmt.Errorf("make request: %w", err)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := (&http.Client{Timeout: healthPatience}).Do(req)
 	if err != nil {
 		return fmt.Errorf("ask for readiness: %w", err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // only the status counts
+	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("not ready: status %d", resp.StatusCode)
 	}

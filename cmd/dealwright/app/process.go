@@ -165,8 +165,13 @@ func (p *Process) RunWorker(ctx context.Context, ready func()) error {
 }
 
 func (p *Process) prepareTemporal(ctx context.Context) error {
-	if err := p.engine.EnsureSearchAttributes(ctx, p.namespace, p.log); err != nil {
+	missing, err := p.engine.EnsureSearchAttributes(ctx, p.namespace)
+	if err != nil {
 		return err
+	}
+	if len(missing) > 0 {
+		p.log.Warn("make these search attributes by hand: this account may not, and workflows need them",
+			"namespace", p.namespace, "attributes", missing)
 	}
 	return p.engine.EnsureSweep(ctx)
 }
@@ -185,7 +190,7 @@ func (p *Process) again(ctx context.Context, what string, f func(context.Context
 		if err == nil {
 			return nil
 		}
-		p.log.Warn("not yet: "+what, "error", err, "again_in", pause.String())
+		p.log.Warn("not yet", "what", what, "error", err, "again_in", pause.String())
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("%s: %w", what, ctx.Err())
