@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/dealwright/dealwright/pipeline"
+	"github.com/dealwright/dealwright/postgres"
 )
 
 func TestAppendCustomer(t *testing.T) {
@@ -305,10 +306,16 @@ func TestUnmovedProjectionWritesNoIndex(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
 	c := newCustomer(t, d.Store, 1)
-	happen(t, d.Store, c, pipeline.TypeAppointmentSet, `{"starts_at":"2026-11-22T09:00:00Z"}`)
-	require.Eventually(t, func() bool {
-		return count(t, d, `SELECT n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'customers'`) == 1
-	}, patience, tick)
+	tx, err := d.DB.Beginx()
+	require.NoError(t, err)
+	defer func() { require.NoError(t, tx.Rollback()) }()
+	e, _ := next(t, c, pipeline.TypeAppointmentSet, `{"starts_at":"2026-11-22T09:00:00Z"}`)
+	_, err = postgres.AppendIn(t.Context(), tx, e, noKey)
+	require.NoError(t, err)
+	var updates, heapOnly int
+	require.NoError(t, tx.QueryRow(`SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_xact_user_tables WHERE relname = 'customers'`).Scan(&updates, &heapOnly))
+	require.Equal(t, 1, updates)
+	require.Equal(t, 1, heapOnly)
 }
 
 func TestEventOfAnotherCompany(t *testing.T) {

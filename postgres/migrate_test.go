@@ -1,0 +1,117 @@
+package postgres_test
+
+import (
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/stretchr/testify/require"
+
+	"github.com/dealwright/dealwright/pipeline"
+	"github.com/dealwright/dealwright/postgres"
+)
+
+func TestMigrateUpAndDown(t *testing.T) {
+	t.Parallel()
+	at := emptyDatabase(t)
+	empty := schema(t, at)
+	require.NoError(t, postgres.MigrateUp(at))
+	first := schema(t, at)
+	require.Contains(t, first, "table customers")
+	version, err := postgres.SchemaVersion(at)
+	require.NoError(t, err)
+	require.Equal(t, postgres.Schema{Version: 1}, version)
+
+	require.NoError(t, postgres.MigrateDown(at, int(version.Version)))
+	require.Equal(t, empty, schema(t, at), "nothing is left but migrate's own table")
+	version, err = postgres.SchemaVersion(at)
+	require.NoError(t, err)
+	require.Zero(t, version)
+
+	require.NoError(t, postgres.MigrateUp(at))
+	require.Equal(t, first, schema(t, at))
+	require.NoError(t, postgres.MigrateUp(at), "nothing to do is no error")
+	requireUsable(t, at)
+}
+
+func TestMigrateUpAtOnce(t *testing.T) {
+	t.Parallel()
+	at := emptyDatabase(t)
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			if err := postgres.MigrateUp(at); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	requireUsable(t, at)
+}
+
+// A migration may take longer than the time that a statement has elsewhere, as may the wait
+// for somebody else's.
+func TestMigrateWithoutTimeout(t *testing.T) {
+	t.Parallel()
+	at := emptyDatabase(t)
+	db, err := sqlx.Open("postgres", at)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	_, err = db.Exec(`CREATE TABLE seen (timeout text);
+		CREATE FUNCTION look() RETURNS event_trigger LANGUAGE plpgsql AS
+			$$ BEGIN INSERT INTO seen VALUES (current_setting('statement_timeout')); END $$;
+		CREATE EVENT TRIGGER look ON ddl_command_start EXECUTE FUNCTION look()`)
+	require.NoError(t, err)
+	require.NoError(t, postgres.MigrateUp(at))
+	var timeouts []string
+	require.NoError(t, db.Select(&timeouts, `SELECT DISTINCT timeout FROM seen`))
+	require.Equal(t, []string{"0"}, timeouts)
+}
+
+func TestPing(t *testing.T) {
+	t.Parallel()
+	require.NoError(t, newDatabase(t).Store.Ping(t.Context()))
+	err := openStore(t, emptyDatabase(t), encryptionKey).Ping(t.Context())
+	requireCode(t, pipeline.CodeInternal, err)
+}
+
+func requireUsable(t *testing.T, at string) {
+	t.Helper()
+	store := openStore(t, at, encryptionKey)
+	require.NoError(t, store.Ping(t.Context()))
+	newProposal(t, store, newCustomer(t, store, 1))
+	id, err := store.CreateCompany(t.Context(), "Second")
+	require.NoError(t, err)
+	require.EqualValues(t, 2, id)
+}
+
+// schema describes all that migrations can make, but for migrate's own table.
+func schema(t *testing.T, at string) string {
+	t.Helper()
+	db, err := sqlx.Open("postgres", at)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, db.Close()) }()
+	var parts []string
+	require.NoError(t, db.Select(&parts, `
+		SELECT CASE c.relkind WHEN 'r' THEN 'table ' WHEN 'S' THEN 'sequence ' ELSE c.relkind::text || ' ' END || c.relname || ' ' || coalesce(c.reloptions::text, '')
+		FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace
+		UNION ALL
+		SELECT concat_ws(' ', 'column', c.relname, a.attnum, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attgenerated, a.attidentity,
+			a.attcollation::regcollation, pg_get_expr(d.adbin, d.adrelid))
+		FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+		WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND a.attnum > 0
+		UNION ALL SELECT concat_ws(' ', 'index', indexdef) FROM pg_indexes WHERE schemaname = 'public'
+		UNION ALL SELECT concat_ws(' ', 'constraint', conrelid::regclass, conname, pg_get_constraintdef(oid)) FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+		UNION ALL SELECT concat_ws(' ', 'trigger', pg_get_triggerdef(oid)) FROM pg_trigger WHERE NOT tgisinternal
+		UNION ALL SELECT concat_ws(' ', 'function', pg_get_functiondef(oid)) FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+		UNION ALL SELECT concat_ws(' ', 'type', typname) FROM pg_type WHERE typnamespace = 'public'::regnamespace
+		ORDER BY 1`))
+	var out strings.Builder
+	for _, p := range parts {
+		if !strings.Contains(p, "schema_migrations") {
+			out.WriteString(p + "\n")
+		}
+	}
+	return out.String()
+}
