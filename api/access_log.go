@@ -10,18 +10,18 @@ import (
 	"github.com/google/uuid"
 )
 
-// saneRequestID is what we take over from a caller's X-Request-Id: nothing in it can break a
+// saneRequestID is what we take over from a caller's X-Request-ID: nothing in it can break a
 // log line or a header.
 var saneRequestID = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
 
 // nameRequest gives the request its id: the caller's, or a new one.
 func nameRequest(c *gin.Context) {
-	id := c.GetHeader("X-Request-Id")
+	id := c.GetHeader("X-Request-ID")
 	if !saneRequestID.MatchString(id) {
 		id = uuid.NewString()
 	}
 	c.Set(requestKey, id)
-	c.Header("X-Request-Id", id)
+	c.Header("X-Request-ID", id)
 }
 
 func requestID(c *gin.Context) string { return c.GetString(requestKey) }

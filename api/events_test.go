@@ -3,7 +3,6 @@ package api_test
 import (
 	"context"
 	"net/http"
-	"strings"
 	"testing"
 	"time"
 
@@ -45,7 +44,8 @@ func TestFeedWaitsForNews(t *testing.T) {
 		go func() { waiting <- r.get("/v1/events?after=0&wait=30s") }()
 	}
 	require.Eventually(t, func() bool {
-		defer r.store.lock()()
+		r.store.mu.Lock()
+		defer r.store.mu.Unlock()
 		return r.store.asked > 0
 	}, 10*time.Second, time.Millisecond)
 	r.customer()
@@ -119,8 +119,8 @@ func TestTimeline(t *testing.T) {
 		{At: r.store.now.Add(2 * time.Second), LatencyMS: 5000, Error: "timeout"},
 	}
 
-	kinds := func(rows []object) string {
-		var out []string
+	kinds := func(rows []object) []string {
+		out := make([]string, 0, len(rows))
 		for _, row := range rows {
 			kind, ok := row["kind"].(string)
 			require.True(t, ok)
@@ -128,20 +128,23 @@ func TestTimeline(t *testing.T) {
 			require.NotEmpty(t, row["at"])
 			out = append(out, kind)
 		}
-		return strings.Join(out, " ")
+		return out
 	}
 	rows := r.get(customer + "/timeline").rows()
-	require.Equal(t, "event delivery event delivery attempt attempt", kinds(rows), "a customer's story has its proposals' too")
+	require.Equal(t, []string{"event", "delivery", "event", "delivery", "attempt", "attempt"}, kinds(rows),
+		"a customer's story has its proposals' too")
+	delivery := r.store.deliveries[0]
 	require.Equal(t, object{
-		"delivery_id": rows[1]["delivery"].(object)["id"], "webhook_id": rows[1]["delivery"].(object)["webhook_id"],
-		"event_id": rows[0]["event"].(object)["id"], "at": "2026-11-21T09:00:02.123456789Z",
+		"delivery_id": float64(delivery.ID), "webhook_id": float64(delivery.WebhookID),
+		"event_id": delivery.EventID, "at": "2026-11-21T09:00:02.123456789Z",
 		"status": nil, "latency_ms": 5000.0, "error": "timeout", "response_body": nil,
 	}, rows[5]["attempt"])
-	require.Equal(t, "event delivery", kinds(r.get(proposal+"/timeline").rows()))
+	require.Equal(t, []string{"event", "delivery"}, kinds(r.get(proposal+"/timeline").rows()))
 
 	first := r.get(customer + "/timeline?limit=1")
-	require.Equal(t, "event delivery attempt attempt", kinds(first.rows()), "a page has all that was delivered of its events")
+	require.Equal(t, []string{"event", "delivery", "attempt", "attempt"}, kinds(first.rows()),
+		"a page has all that was delivered of its events")
 	cursor, more := first.must(http.StatusOK)["next_cursor"].(string)
 	require.True(t, more)
-	require.Equal(t, "event delivery", kinds(r.get(customer+"/timeline?cursor="+cursor).rows()))
+	require.Equal(t, []string{"event", "delivery"}, kinds(r.get(customer+"/timeline?cursor="+cursor).rows()))
 }

@@ -41,11 +41,6 @@ type remembered struct {
 	done        bool
 }
 
-func (s *fakeStore) lock() func() {
-	s.mu.Lock()
-	return s.mu.Unlock
-}
-
 func (s *fakeStore) id() int64 {
 	s.nextID++
 	return s.nextID
@@ -71,12 +66,14 @@ func (s *fakeStore) once(companyID int64, idem pipeline.Idempotency) (*remembere
 }
 
 func (s *fakeStore) Ping(context.Context) error {
-	defer s.lock()()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	return s.broken
 }
 
 func (s *fakeStore) Authenticate(_ context.Context, secret string) (pipeline.Key, error) {
-	defer s.lock()()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	key, ok := s.secrets[secret]
 	if !ok || key.RevokedAt != (pipeline.Instant{}) {
 		return pipeline.Key{}, pipeline.Errorf(pipeline.CodeUnauthenticated, "the API key is unknown or was revoked")
@@ -87,7 +84,8 @@ func (s *fakeStore) Authenticate(_ context.Context, secret string) (pipeline.Key
 func (s *fakeStore) CreateKey(
 	_ context.Context, companyID int64, name string, role pipeline.Role, idem pipeline.Idempotency,
 ) (pipeline.NewKey, bool, error) {
-	defer s.lock()()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.broken != nil {
 		return pipeline.NewKey{}, false, s.broken
 	}
@@ -110,7 +108,8 @@ func knownKey(r *remembered) pipeline.NewKey {
 }
 
 func (s *fakeStore) Keys(_ context.Context, companyID int64, page pipeline.Page) ([]pipeline.Key, error) {
-	defer s.lock()()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	var out []pipeline.Key
 	for _, key := range s.secrets {
 		if key.CompanyID == companyID {
@@ -121,7 +120,8 @@ func (s *fakeStore) Keys(_ context.Context, companyID int64, page pipeline.Page)
 }
 
 func (s *fakeStore) RevokeKey(_ context.Context, companyID, id int64) error {
-	defer s.lock()()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for secret, key := range s.secrets {
 		if key.ID == id && key.CompanyID == companyID {
 			key.RevokedAt = pipeline.Instant(s.now)
@@ -133,7 +133,8 @@ func (s *fakeStore) RevokeKey(_ context.Context, companyID, id int64) error {
 }
 
 func (s *fakeStore) Statuses(context.Context, int64) (pipeline.Statuses, error) {
-	defer s.lock()()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.lookedUp++
 	return pipeline.DefaultStatuses(), s.broken
 }
@@ -141,7 +142,8 @@ func (s *fakeStore) Statuses(context.Context, int64) (pipeline.Statuses, error) 
 func (s *fakeStore) Reserve(
 	_ context.Context, companyID int64, _ pipeline.Kind, idem pipeline.Idempotency,
 ) (pipeline.Reservation, error) {
-	defer s.lock()()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.broken != nil {
 		return pipeline.Reservation{}, s.broken
 	}
@@ -158,7 +160,8 @@ func (s *fakeStore) Reserve(
 func (s *fakeStore) Target(
 	_ context.Context, companyID int64, stream pipeline.Stream, _ int64, idem pipeline.Idempotency,
 ) (pipeline.Target, error) {
-	defer s.lock()()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.broken != nil {
 		return pipeline.Target{}, s.broken
 	}
@@ -203,7 +206,8 @@ func (s *fakeStore) append(e pipeline.Event, idem pipeline.Idempotency) pipeline
 }
 
 func (s *fakeStore) Customer(_ context.Context, companyID, id int64) (pipeline.Customer, error) {
-	defer s.lock()()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.panics {
 		panic("the secret of the store") //nolint:forbidigo // what the test is about
 	}
@@ -211,7 +215,8 @@ func (s *fakeStore) Customer(_ context.Context, companyID, id int64) (pipeline.C
 }
 
 func (s *fakeStore) Proposal(_ context.Context, companyID, id int64) (pipeline.Proposal, error) {
-	defer s.lock()()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	return entity[pipeline.Proposal](s, companyID, pipeline.StreamOf(pipeline.KindProposal, id))
 }
 
@@ -226,7 +231,8 @@ func entity[S any](s *fakeStore, companyID int64, stream pipeline.Stream) (S, er
 }
 
 func (s *fakeStore) Customers(_ context.Context, q pipeline.CustomerQuery) ([]pipeline.Customer, error) {
-	defer s.lock()()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	var out []pipeline.Customer
 	for _, e := range s.events {
 		last, ok := s.last(q.CompanyID, e.Stream)
@@ -244,7 +250,8 @@ func (s *fakeStore) Customers(_ context.Context, q pipeline.CustomerQuery) ([]pi
 }
 
 func (s *fakeStore) Proposals(_ context.Context, q pipeline.ProposalQuery) ([]pipeline.Proposal, error) {
-	defer s.lock()()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	var out []pipeline.Proposal
 	for _, e := range s.events {
 		last, ok := s.last(q.CompanyID, e.Stream)
@@ -268,7 +275,8 @@ func newestFirst[T any](rows []T, page pipeline.Page, id func(T) int64) []T {
 }
 
 func (s *fakeStore) Event(_ context.Context, companyID int64, id string) (pipeline.Event, error) {
-	defer s.lock()()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, e := range s.events {
 		if e.ID == id && e.CompanyID == companyID {
 			return e, s.broken
@@ -283,13 +291,13 @@ func (s *fakeStore) EventsAfter(_ context.Context, stream pipeline.Stream, versi
 
 func (s *fakeStore) Feed(_ context.Context, q pipeline.FeedQuery) ([]pipeline.Event, error) {
 	matched := map[string]bool{}
-	unlock := s.lock()
+	s.mu.Lock()
 	for _, d := range s.deliveries {
 		for _, w := range s.webhooks {
 			matched[d.EventID] = matched[d.EventID] || (w.ID == d.WebhookID && w.KeyID == q.PartnerKey)
 		}
 	}
-	unlock()
+	s.mu.Unlock()
 	return s.pick(q.Limit, func(e pipeline.Event) bool {
 		return e.CompanyID == q.CompanyID && e.Position > q.After && (q.PartnerKey == 0 || matched[e.ID]) &&
 			(len(q.Types) == 0 || slices.Contains(q.Types, string(e.Type)))
@@ -297,7 +305,8 @@ func (s *fakeStore) Feed(_ context.Context, q pipeline.FeedQuery) ([]pipeline.Ev
 }
 
 func (s *fakeStore) pick(limit int, wanted func(pipeline.Event) bool) ([]pipeline.Event, error) {
-	defer s.lock()()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	var out []pipeline.Event
 	for _, e := range s.events {
 		if wanted(e) && len(out) < limit {
@@ -308,7 +317,8 @@ func (s *fakeStore) pick(limit int, wanted func(pipeline.Event) bool) ([]pipelin
 }
 
 func (s *fakeStore) LastPosition(context.Context) (int64, error) {
-	defer s.lock()()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.asked++
 	return int64(len(s.events)), s.broken
 }
@@ -320,7 +330,8 @@ func (s *fakeStore) Timeline(
 		own := e.Stream == stream || "customer-"+strconv.FormatInt(e.CustomerID, 10) == string(stream)
 		return own && e.CompanyID == companyID && e.Position > after
 	})
-	defer s.lock()()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	var deliveries []pipeline.Delivery
 	for _, e := range events {
 		for _, d := range s.deliveries {
@@ -335,7 +346,8 @@ func (s *fakeStore) Timeline(
 func (s *fakeStore) CreateWebhook(
 	_ context.Context, w pipeline.Webhook, idem pipeline.Idempotency,
 ) (pipeline.Webhook, bool, error) {
-	defer s.lock()()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.broken != nil {
 		return pipeline.Webhook{}, false, s.broken
 	}
@@ -353,7 +365,8 @@ func (s *fakeStore) CreateWebhook(
 }
 
 func (s *fakeStore) Webhook(_ context.Context, companyID, partnerKey, id int64) (pipeline.Webhook, error) {
-	defer s.lock()()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, w := range s.webhooks {
 		if w.ID == id && w.CompanyID == companyID && (partnerKey == 0 || w.KeyID == partnerKey) {
 			return w, s.broken
@@ -363,7 +376,8 @@ func (s *fakeStore) Webhook(_ context.Context, companyID, partnerKey, id int64) 
 }
 
 func (s *fakeStore) Webhooks(_ context.Context, companyID, partnerKey int64, page pipeline.Page) ([]pipeline.Webhook, error) {
-	defer s.lock()()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	var out []pipeline.Webhook
 	for _, w := range s.webhooks {
 		if w.CompanyID == companyID && (partnerKey == 0 || w.KeyID == partnerKey) {
@@ -374,20 +388,23 @@ func (s *fakeStore) Webhooks(_ context.Context, companyID, partnerKey int64, pag
 }
 
 func (s *fakeStore) UpdateWebhook(_ context.Context, w pipeline.Webhook) (pipeline.Webhook, bool, error) {
-	defer s.lock()()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	i := slices.IndexFunc(s.webhooks, func(other pipeline.Webhook) bool { return other.ID == w.ID })
 	s.webhooks[i] = w
 	return w, s.released, s.broken
 }
 
 func (s *fakeStore) DeleteWebhook(_ context.Context, _, id int64) error {
-	defer s.lock()()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.webhooks = slices.DeleteFunc(s.webhooks, func(w pipeline.Webhook) bool { return w.ID == id })
 	return s.broken
 }
 
 func (s *fakeStore) Deliveries(_ context.Context, q pipeline.DeliveryQuery) ([]pipeline.Delivery, error) {
-	defer s.lock()()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	var out []pipeline.Delivery
 	for _, d := range s.deliveries {
 		if s.owns(q.CompanyID, q.PartnerKey, d) && (q.WebhookID == 0 || q.WebhookID == d.WebhookID) &&
@@ -399,7 +416,8 @@ func (s *fakeStore) Deliveries(_ context.Context, q pipeline.DeliveryQuery) ([]p
 }
 
 func (s *fakeStore) Delivery(_ context.Context, companyID, partnerKey, id int64) (pipeline.Delivery, error) {
-	defer s.lock()()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, d := range s.deliveries {
 		if d.ID == id && s.owns(companyID, partnerKey, d) {
 			return d, s.broken
@@ -444,7 +462,8 @@ func (e *fakeEngine) Submit(_ context.Context, sub workflows.Submission) (workfl
 	if e.broken != nil {
 		return workflows.Outcome{}, e.broken
 	}
-	defer e.store.lock()()
+	e.store.mu.Lock()
+	defer e.store.mu.Unlock()
 	if sub.Stream.Kind() == pipeline.KindCustomer {
 		return decide(e.store, pipeline.NewCustomer(sub.CompanyID, sub.ID), sub)
 	}

@@ -35,7 +35,8 @@ func FuzzBodies(f *testing.F) {
 	for _, seed := range []string{
 		"", "{", "null", "[[[[", `{"type":"customer.updated","data":{"owner_id":9007199254740993}}`,
 		`{"type":"customer.status_changed","data":{"status":2e0}}`, `{"type":"credit.ran","data":{"outcome":"approved","score":1e400}}`,
-		`{"name":"\ud800","email":"a@b.co"}`, "{\"name\":\"\xff\",\"email\":\"a@b.co\"}", `{"name":"A","email":"a@b.co","attributes":{"\u0000":1}}`,
+		`{"name":"\ud800","email":"a@b.co"}`, "{\"name\":\"\xff\",\"email\":\"a@b.co\"}",
+		`{"name":"A","email":"a@b.co","attributes":{"\u0000":1}}`,
 		`{"type":"appointment.set","data":{"starts_at":"9999-12-31T23:59:60Z"}}`, `{"type":"proposal.sent","occurred_at":"0000-01-01T00:00:00Z"}`,
 		`{"uuid":"urn:uuid:7cf8d5db-bb05-4a39-a40b-c83e17988c37"}`, `{"uuid":"{7cf8d5db-bb05-4a39-a40b-c83e17988c37}"}`,
 		`{"price":{"amount":"-0.0001","currency":"AUD"},"system":{}}`, `{"events":["*","*"],"url":"http://[::1]:0/%zz"}`,
@@ -67,7 +68,7 @@ func FuzzRequests(f *testing.F) {
 			r.server.Drain() // nobody has to wait for it
 		}
 		before := len(r.store.events)
-		answered(t, r, r.get("/", target, idempotencyKey(key), header("X-Request-Id", id)), before)
+		answered(t, r, r.get("/", target, idempotencyKey(key), header("X-Request-ID", id)), before)
 		answered(t, r, r.post("/", `{"type":"email.sent"}`, target, idempotencyKey(key)), before)
 	})
 }

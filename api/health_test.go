@@ -73,7 +73,7 @@ func TestOneRegistryOneServer(t *testing.T) {
 func TestAccessLog(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	r.post("/v1/customers", object{"name": "Jane Roe", "email": "jane@example.com"}, header("X-Request-Id", "req-1"))
+	r.post("/v1/customers", object{"name": "Jane Roe", "email": "jane@example.com"}, header("X-Request-ID", "req-1"))
 	r.get("/v1/customers?q=hunter2", as("dw_hunter2"))
 	logged := strings.Split(strings.TrimSpace(r.logged.String()), "\n")
 	require.Len(t, logged, 2, "one line for each request")
@@ -95,9 +95,9 @@ func TestAccessLog(t *testing.T) {
 func TestRequestIDs(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	require.Equal(t, "a.B_c-9", r.get("/healthz", header("X-Request-Id", "a.B_c-9")).header.Get("X-Request-Id"))
+	require.Equal(t, "a.B_c-9", r.get("/healthz", header("X-Request-ID", "a.B_c-9")).header.Get("X-Request-ID"))
 	for _, odd := range []string{"", "two words", strings.Repeat("x", 65), "a\nb", `"`} {
-		given := r.get("/healthz", header("X-Request-Id", odd)).header.Get("X-Request-Id")
+		given := r.get("/healthz", header("X-Request-ID", odd)).header.Get("X-Request-ID")
 		require.Regexp(t, `^[0-9a-f-]{36}$`, given)
 	}
 }

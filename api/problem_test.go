@@ -16,23 +16,23 @@ func TestProblemDocument(t *testing.T) {
 	r := newRig(t)
 	customer := r.customer()
 
-	a := r.post(customer+"/transitions", object{"type": "customer.restored"}, header("X-Request-Id", "req-1"))
+	a := r.post(customer+"/transitions", object{"type": "customer.restored"}, header("X-Request-ID", "req-1"))
 	require.Equal(t, "application/problem+json", a.header.Get("Content-Type"))
-	require.Equal(t, "req-1", a.header.Get("X-Request-Id"))
+	require.Equal(t, "req-1", a.header.Get("X-Request-ID"))
 	require.JSONEq(t, `{
 		"type": "urn:dealwright:problem:illegal_transition", "title": "This may not happen now", "status": 409,
 		"detail": "customer.restored is not legal while the customer is active", "code": "illegal_transition", "request_id": "req-1",
 		"allowed": ["customer.updated", "customer.status_changed", "appointment.set", "email.sent", "sms.sent", "customer.deleted"]
 	}`, string(a.body))
 
-	a = r.post("/v1/customers", object{"name": "", "email": "a@example.com"}, header("X-Request-Id", "req-2"))
+	a = r.post("/v1/customers", object{"name": "", "email": "a@example.com"}, header("X-Request-ID", "req-2"))
 	require.JSONEq(t, `{
 		"type": "urn:dealwright:problem:invalid", "title": "The input is not valid", "status": 422,
 		"detail": "the input is not valid", "code": "invalid", "request_id": "req-2",
 		"errors": [{"pointer": "/name", "detail": "must not be empty"}]
 	}`, string(a.body))
 
-	a = r.get("/v1/customers?limit=0", header("X-Request-Id", "req-3"))
+	a = r.get("/v1/customers?limit=0", header("X-Request-ID", "req-3"))
 	require.JSONEq(t, `{
 		"type": "urn:dealwright:problem:invalid", "title": "The input is not valid", "status": 422,
 		"detail": "the input is not valid", "code": "invalid", "request_id": "req-3",

@@ -63,7 +63,10 @@ func TestDocuments(t *testing.T) {
 	proposal := r.proposal(r.customer())
 	require.Empty(t, r.get(proposal+"/documents").rows())
 	for _, step := range []object{
-		{"type": "proposal.sent"}, {"type": "proposal.selected"}, {"type": "contract.requested"}, {"type": "contract.sent"},
+		{"type": "proposal.sent"},
+		{"type": "proposal.selected"},
+		{"type": "contract.requested"},
+		{"type": "contract.sent"},
 		{"type": "contract.signed", "data": object{"documents": []object{
 			{"uuid": "4f0c9a56-2f0e-4a1b-9d0b-6f6f2b1e7c11", "name": "Contract", "creation_type": "UPLOADED"},
 		}}},

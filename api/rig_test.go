@@ -37,8 +37,8 @@ type rig struct {
 	logged *logBuffer
 }
 
-func newRig(t testing.TB) *rig {
-	t.Helper()
+func newRig(tb testing.TB) *rig {
+	tb.Helper()
 	now := time.Date(2026, time.November, 21, 9, 0, 0, 123456789, time.UTC)
 	store := &fakeStore{now: now, nextID: 100, remembered: map[string]*remembered{}, secrets: map[string]pipeline.Key{
 		admin:    {ID: 1, CompanyID: 1, Role: pipeline.RoleAdmin, Name: "admin"},
@@ -47,12 +47,12 @@ func newRig(t testing.TB) *rig {
 		partner2: {ID: 4, CompanyID: 1, Role: pipeline.RolePartner, Name: "partner 2"},
 		stranger: {ID: 5, CompanyID: 2, Role: pipeline.RoleAdmin, Name: "stranger"},
 	}}
-	r := &rig{t: t, store: store, engine: &fakeEngine{store: store}, logged: &logBuffer{}}
+	r := &rig{t: tb, store: store, engine: &fakeEngine{store: store}, logged: &logBuffer{}}
 	server, err := api.New(api.Config{
 		Store: store, Engine: r.engine, Targets: fakeTargets{}, Version: "v1.2.3",
 		Logger: slog.New(slog.NewJSONHandler(r.logged, nil)), Now: func() time.Time { return now },
 	})
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	r.server = server
 	return r
 }
@@ -162,15 +162,15 @@ func (a reply) invalid(pointers ...string) object {
 	return out
 }
 
-func pointersOf(t testing.TB, problem object) []string {
-	t.Helper()
+func pointersOf(tb testing.TB, problem object) []string {
+	tb.Helper()
 	faults, ok := problem["errors"].([]any)
-	require.True(t, ok, problem)
-	var out []string
+	require.True(tb, ok, problem)
+	out := make([]string, 0, len(faults))
 	for _, f := range faults {
 		fault, ok := f.(object)
-		require.True(t, ok, f)
-		require.NotEmpty(t, fault["detail"])
+		require.True(tb, ok, f)
+		require.NotEmpty(tb, fault["detail"])
 		out = append(out, fmt.Sprint(fault["pointer"]))
 	}
 	return out
@@ -191,13 +191,14 @@ func (a reply) rows() []object {
 // customer makes a customer and gives its path.
 func (r *rig) customer(options ...option) string {
 	r.t.Helper()
-	return path("/v1/customers/", r.post("/v1/customers", object{"name": "John Doe", "email": "john@example.com"}, options...).must(http.StatusCreated))
+	body := object{"name": "John Doe", "email": "john@example.com"}
+	return path("/v1/customers/", r.post("/v1/customers", body, options...).must(http.StatusCreated))
 }
 
 // proposal makes a proposal of a customer and gives its path.
-func (r *rig) proposal(customer string, options ...option) string {
+func (r *rig) proposal(customer string) string {
 	r.t.Helper()
-	return path("/v1/proposals/", r.post(customer+"/proposals", object{"nickname": "Roof"}, options...).must(http.StatusCreated))
+	return path("/v1/proposals/", r.post(customer+"/proposals", object{"nickname": "Roof"}).must(http.StatusCreated))
 }
 
 // webhook makes a webhook and gives its path.
