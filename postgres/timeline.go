@@ -21,17 +21,23 @@ func (s *Store) Timeline(ctx context.Context, companyID int64, stream pipeline.S
 	return events, deliveries, err
 }
 
-// timelineEvents goes by the primary key of events: a stream holds tens of events, a customer
-// has a few proposals, so all of them are read and sorted.
-func (s *Store) timelineEvents(ctx context.Context, companyID int64, stream pipeline.Stream, after int64, limit int) ([]pipeline.Event, error) {
-	streams := `SELECT $1::text`
+// timelineEvents reads each stream by the primary key of events and sorts: a stream holds tens
+// of events, and a customer has a few proposals. The lateral join with its OFFSET 0 keeps the
+// planner from reading the company's whole feed in order instead, on the look-out for them.
+func (s *Store) timelineEvents(
+	ctx context.Context, companyID int64, stream pipeline.Stream, after int64, limit int,
+) ([]pipeline.Event, error) {
+	streams := `SELECT $1::text AS stream`
 	if stream.Kind() == pipeline.KindCustomer {
 		streams += ` UNION ALL SELECT 'proposal-' || p.id FROM proposals p
-			WHERE p.company_id = $2 AND p.customer_id = substr($1::text, length('customer-') + 1)::bigint`
+			WHERE p.customer_id = substr($1::text, length('customer-') + 1)::bigint`
 	}
 	var rows []eventRow
-	err := s.list(ctx, &rows, "events", `SELECT `+eventColumns+` FROM events e
-		WHERE e.stream IN (`+streams+`) AND e.company_id = $2 AND e.position > $3
+	err := s.list(ctx, &rows, "events", `SELECT `+eventColumns+` FROM (`+streams+`) s
+		CROSS JOIN LATERAL (
+			SELECT `+eventColumns+` FROM events e
+			WHERE e.stream = s.stream AND e.company_id = $2 AND e.position > $3 OFFSET 0
+		) e
 		ORDER BY e.position LIMIT $4`, string(stream), companyID, after, limit)
 	if err != nil {
 		return nil, err
