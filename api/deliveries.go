@@ -8,7 +8,8 @@ import (
 	"github.com/dealwright/dealwright/pipeline"
 )
 
-// listDeliveries answers GET /v1/deliveries, newest first; a partner sees those of its own webhooks.
+// listDeliveries answers GET /v1/deliveries, those of the newest event first; a partner sees
+// those of its own webhooks.
 func (s *Server) listDeliveries(c *gin.Context) error {
 	query := newQuery(c)
 	q := pipeline.DeliveryQuery{

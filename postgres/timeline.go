@@ -12,7 +12,9 @@ import (
 // first and at most limit of them, and all deliveries of those events with their attempts. A
 // customer's story includes that of its proposals, since that is what somebody asks about
 // who has the customer on the phone. An entity of another company has no events.
-func (s *Store) Timeline(ctx context.Context, companyID int64, stream pipeline.Stream, after int64, limit int) ([]pipeline.Event, []pipeline.Delivery, error) {
+func (s *Store) Timeline(
+	ctx context.Context, companyID int64, stream pipeline.Stream, after int64, limit int,
+) ([]pipeline.Event, []pipeline.Delivery, error) {
 	events, err := s.timelineEvents(ctx, companyID, stream, after, limit)
 	if err != nil || len(events) == 0 {
 		return events, []pipeline.Delivery{}, err
@@ -30,7 +32,7 @@ func (s *Store) timelineEvents(
 	streams := `SELECT $1::text AS stream`
 	if stream.Kind() == pipeline.KindCustomer {
 		streams += ` UNION ALL SELECT 'proposal-' || p.id FROM proposals p
-			WHERE p.customer_id = substr($1::text, length('customer-') + 1)::bigint`
+			WHERE p.company_id = $2 AND p.customer_id = substr($1::text, length('customer-') + 1)::bigint`
 	}
 	var rows []eventRow
 	err := s.list(ctx, &rows, "events", `SELECT `+eventColumns+` FROM (`+streams+`) s
