@@ -51,7 +51,7 @@ func (f *FollowUps) SignCustomer(ctx context.Context, in SignCustomerInput) (Sig
 	if err != nil {
 		return SignCustomerResult{}, Failure(err)
 	}
-	err = f.Commander.Command(ctx, customer.Ref(), cmd, "signed-by-"+in.Cause.EventID)
+	err = f.Commander.Command(ctx, customer.Ref(), cmd, "signed by "+in.Cause.EventID)
 	if err == nil {
 		return SignCustomerResult{Moved: true}, nil
 	}
