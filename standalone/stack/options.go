@@ -27,8 +27,11 @@ type Options struct {
 	// MetricsPort is that of Temporal's own metrics, 0 for none: the benchmark reads them.
 	MetricsPort int `env:"DEALWRIGHT_TEMPORAL_METRICS_PORT" envDefault:"0"`
 	// TemporalAddress, where it is set, is a Temporal server to use instead of an own one.
-	TemporalAddress string       `env:"TEMPORAL_ADDRESS"`
-	Logger          *slog.Logger `env:"-"`
+	TemporalAddress string `env:"TEMPORAL_ADDRESS"`
+	// TemporalRenewAfter, where it is not 0, makes workflows continue as new after so many events
+	// of history: tests cannot wait for thousands.
+	TemporalRenewAfter int          `env:"-"`
+	Logger             *slog.Logger `env:"-"`
 }
 
 // localTargets: on one's own machine the receivers are local too.

@@ -85,7 +85,7 @@ func (s *Stack) startTemporal(ctx context.Context) error {
 	}
 	server, err := temporalserver.Start(ctx, temporalserver.Options{
 		Dir: filepath.Join(s.options.Data, "temporal"), Port: s.options.TemporalPort, UIPort: s.options.UIPort,
-		MetricsPort: s.options.MetricsPort, Logger: s.options.Logger,
+		MetricsPort: s.options.MetricsPort, RenewAfter: s.options.TemporalRenewAfter, Logger: s.options.Logger,
 	})
 	if err != nil {
 		return fmt.Errorf("start temporal: %w", err)

@@ -35,7 +35,7 @@ func newTemporal(options Options, chosen ports, now *phase) (temporal.Server, er
 		temporal.WithLogger(newLogger(options.Logger, now)),
 		temporal.WithAuthorizer(authorization.NewNoopAuthorizer()),
 		temporal.WithClaimMapper(func(*config.Config) authorization.ClaimMapper { return authorization.NewNoopClaimMapper() }),
-		temporal.WithDynamicConfigClient(dynamicConfig()),
+		temporal.WithDynamicConfigClient(dynamicConfig(options)),
 	)
 	if err != nil {
 		return nil, fmt.Errorf("set up: %w", err)

@@ -9,11 +9,11 @@ import (
 // dynamicConfig is where this server differs from Temporal's defaults, which are those of one host among many in a shared
 // cluster. Limits per workflow (its updates, signals, history) are left alone, so that what runs here runs on a
 // cluster too.
-func dynamicConfig() dynamicconfig.StaticClient {
+func dynamicConfig(options Options) dynamicconfig.StaticClient {
 	// Higher than one machine can do: here the machine is the limit, and a client waits for it instead of being refused.
 	const plenty = 100_000
 
-	return dynamicconfig.StaticClient{
+	settings := dynamicconfig.StaticClient{
 		// One partition holds all pollers and all tasks of a queue, so they meet at once. With more, a task that arrives where
 		// no poller waits is forwarded or written to disk.
 		dynamicconfig.MatchingNumTaskqueueReadPartitions.Key():  1,
@@ -57,4 +57,8 @@ func dynamicConfig() dynamicconfig.StaticClient {
 		// Asks a service on the internet whether there is a newer version.
 		dynamicconfig.EnableServerVersionCheck.Key(): false,
 	}
+	if options.RenewAfter > 0 {
+		settings[dynamicconfig.HistoryCountSuggestContinueAsNew.Key()] = options.RenewAfter
+	}
+	return settings
 }

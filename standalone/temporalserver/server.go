@@ -56,6 +56,10 @@ type Options struct {
 	// Retention is how long finished workflows can be looked at. Default 72 hours.
 	Retention time.Duration
 
+	// RenewAfter is from how many events on a workflow is told to continue as new, 0 for Temporal's default (4096). It is for
+	// tests, where so many events would take long.
+	RenewAfter int
+
 	// CodecEndpoint is where browsers find the service that decodes payloads for the UI. Empty for none.
 	CodecEndpoint string
 
