@@ -29,9 +29,11 @@ type ProposalInput struct {
 	Left   Left
 }
 
-// Left is what one run leaves for the next to do.
+// Left is what one run leaves for the next to do: how many deliveries are still to be sent,
+// and what follows from signatures.
 type Left struct {
-	FollowUps []activities.SignCustomerInput
+	Undelivered int
+	FollowUps   []activities.SignCustomerInput
 }
 
 // LifecycleResult is what a lifecycle ends with. It ends only where nothing ever happened: its
@@ -68,10 +70,12 @@ type lifecycle[S pipeline.State[S]] struct {
 }
 
 func newLifecycle[S pipeline.State[S]](ctx workflow.Context, state S, listed string, left Left) *lifecycle[S] {
-	return &lifecycle[S]{state: state, listed: listed, lock: workflow.NewMutex(ctx), followUps: left.FollowUps}
+	return &lifecycle[S]{
+		state: state, listed: listed, lock: workflow.NewMutex(ctx), undeliver: left.Undelivered, followUps: left.FollowUps,
+	}
 }
 
-func (l *lifecycle[S]) left() Left { return Left{FollowUps: l.followUps} }
+func (l *lifecycle[S]) left() Left { return Left{Undelivered: l.undeliver, FollowUps: l.followUps} }
 
 // run takes commands until there is so much history that a new run is due.
 func (l *lifecycle[S]) run(ctx workflow.Context, renew func(*lifecycle[S]) error) (LifecycleResult, error) {
@@ -82,23 +86,27 @@ func (l *lifecycle[S]) run(ctx workflow.Context, renew func(*lifecycle[S]) error
 		return LifecycleResult{}, fmt.Errorf("set update handler: %w", err)
 	}
 	for {
-		err := workflow.Await(ctx, func() bool { return l.hasWork() || l.isOver(ctx) || l.isFull(ctx) })
+		err := workflow.Await(ctx, func() bool { return l.hasWork(ctx) || l.isOver(ctx) || l.isFull(ctx) })
 		switch {
 		case err != nil:
 			return LifecycleResult{Version: l.version()}, err
-		case l.hasWork():
-			l.work(ctx)
-		case l.isOver(ctx):
-			return LifecycleResult{}, nil
-		default:
+		case l.isFull(ctx):
 			return LifecycleResult{}, renew(l)
+		case l.hasWork(ctx):
+			l.work(ctx)
+		default:
+			return LifecycleResult{}, nil // it is over
 		}
 	}
 }
 
 func (l *lifecycle[S]) version() int64 { return l.state.Ref().Version }
 
-func (l *lifecycle[S]) hasWork() bool { return l.undeliver > 0 || len(l.followUps) > 0 }
+// hasWork: once a new run is due, what is left is for that one to do. Under a steady stream of
+// commands there is always something left, and the history would grow until Temporal ends it.
+func (l *lifecycle[S]) hasWork(ctx workflow.Context) bool {
+	return (l.undeliver > 0 || len(l.followUps) > 0) && !workflow.GetInfo(ctx).GetContinueAsNewSuggested()
+}
 
 // isFull: a new run may begin only when no handler is at work, or its update would be lost.
 func (l *lifecycle[S]) isFull(ctx workflow.Context) bool {
