@@ -59,15 +59,37 @@ func (s *Server) transition(kind pipeline.Kind) handler {
 		if target.EventID != "" {
 			return s.replayTransition(c, target.EventID)
 		}
+		command := commandID(idem)
 		outcome, err := s.engine.Submit(ctx, workflows.Submission{
 			Stream: stream, CompanyID: companyID, CustomerID: target.CustomerID, ID: id, StoreVersion: target.Version,
-			Command: cmd, CommandID: commandID(idem), Idempotency: idem,
+			Command: cmd, CommandID: command, Idempotency: idem,
 		})
 		if err != nil {
-			return err
+			return s.refuse(c, pipeline.EventID(stream, command), err)
 		}
 		return answerTransition(c, outcome.Event, outcome.Allowed)
 	}
+}
+
+// refuse answers a command that came to nothing, unless it did come to something: where a
+// workflow task is lost after its event was recorded, Temporal's client sends the update again,
+// and that one is refused since it has happened already. Its event then is the answer.
+func (s *Server) refuse(c *gin.Context, eventID string, refusal error) error {
+	if code := pipeline.CodeOf(refusal); code != pipeline.CodeIllegalTransition && code != pipeline.CodeInvalid {
+		return refusal
+	}
+	e, err := s.store.Event(c.Request.Context(), caller(c).CompanyID, eventID)
+	if pipeline.CodeOf(err) == pipeline.CodeNotFound {
+		return refusal
+	}
+	if err != nil {
+		return err
+	}
+	allowed, err := allowedAfter(e)
+	if err != nil {
+		return err
+	}
+	return answerTransition(c, e, allowed)
 }
 
 // transitionCommand checks what can be checked without knowing where the entity stands. The
