@@ -1,0 +1,77 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// sample is what one round of a load came to.
+type sample struct {
+	transitions int
+	lasted      time.Duration // from the first request to the last arrival at the partner
+	api         latencies     // request to answer
+	partner     latencies     // commit to arrival at the partner
+	endToEnd    latencies     // request to arrival at the partner
+	usage       usage
+}
+
+func newSample(started time.Time, sent []transition, arrivals []time.Time, used usage) sample {
+	api, partner, endToEnd := make([]time.Duration, 0, len(sent)), make([]time.Duration, 0, len(sent)), make([]time.Duration, 0, len(sent))
+	for i, t := range sent {
+		api = append(api, t.answered.Sub(t.sent))
+		endToEnd = append(endToEnd, arrivals[i].Sub(t.sent))
+		if !t.recorded.IsZero() {
+			partner = append(partner, arrivals[i].Sub(t.recorded))
+		}
+	}
+	s := sample{
+		transitions: len(sent),
+		api:         newLatencies(api), partner: newLatencies(partner), endToEnd: newLatencies(endToEnd),
+		usage: used,
+	}
+	if len(sent) > 0 {
+		s.lasted = slices.MaxFunc(arrivals, time.Time.Compare).Sub(started)
+	}
+	return s
+}
+
+// rate is in transitions per second, delivered.
+func (s sample) rate() float64 {
+	if s.lasted <= 0 {
+		return 0
+	}
+	return float64(s.transitions) / s.lasted.Seconds()
+}
+
+// perTransition divides a total by how many transitions there were.
+func (s sample) perTransition(total float64) float64 {
+	return total / float64(max(1, s.transitions))
+}
+
+func (s sample) summary() string {
+	return fmt.Sprintf("%.1f/s, API p50 %.1f ms, event to partner p50 %.1f ms, others used %.0f %% of a core",
+		s.rate(), milliseconds(s.api.quantile(0.5)), milliseconds(s.partner.quantile(0.5)),
+		100*s.usage.cpu.others().Seconds()/max(s.lasted.Seconds(), 1))
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// results are all samples, by subject and load.
+type results map[string]map[string][]sample
+
+func (r results) add(subject, load string, s sample) {
+	if r[subject] == nil {
+		r[subject] = map[string][]sample{}
+	}
+	r[subject][load] = append(r[subject][load], s)
+}
+
+// medianOf is the median over the rounds; 0 where nothing was measured.
+func medianOf(samples []sample, figure func(sample) float64) float64 {
+	all := make([]float64, len(samples))
+	for i, s := range samples {
+		all[i] = figure(s)
+	}
+	return median(all)
+}
