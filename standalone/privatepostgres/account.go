@@ -66,11 +66,11 @@ func accountOf(uid string) (account, error) {
 // command prepares a program to run as the account in a group of its own, so that a Ctrl-C in the terminal reaches us
 // and not Postgres: we end it in our order. The session stays ours.
 func (a account) command(path string, args ...string) *exec.Cmd {
-	command := exec.Command(path, args...)
+	command := exec.Command(path, args...) //nolint:noctx // Postgres outlives the call that starts it; runToEnd minds the context of the rest
 	command.Env = environment()
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if a.switched {
-		command.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(a.uid), Gid: uint32(a.gid)}
+		command.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(a.uid), Gid: uint32(a.gid)} //nolint:gosec // ids of accounts fit
 	}
 	return command
 }
@@ -101,7 +101,7 @@ func (a account) own(tree string) error {
 		if err != nil {
 			return err
 		}
-		return os.Lchown(path, a.uid, a.gid)
+		return os.Lchown(path, a.uid, a.gid) //nolint:gosec // links are not followed, and the tree is ours
 	})
 }
 

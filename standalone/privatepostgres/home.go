@@ -65,6 +65,12 @@ func lockFolder(dir string) (*os.File, error) {
 	return file, nil
 }
 
+// unlockFolder lets go of the lock by name: closing the file is not enough while another goroutine starts a process, which
+// has a copy of it for a moment.
+func unlockFolder(lock *os.File) error {
+	return errors.Join(syscall.Flock(int(lock.Fd()), syscall.LOCK_UN), lock.Close())
+}
+
 func lockedBy(dir, path string, cause error) error {
 	if !errors.Is(cause, syscall.EWOULDBLOCK) {
 		return fmt.Errorf("lock the folder: %w", cause)
@@ -102,8 +108,8 @@ func findHome(dir string, runAs account) (*home, error) {
 	}
 	data := filepath.Join(place, "data")
 	if owner, found := ownerOf(data); found && owner != runAs.uid {
-		return nil, fmt.Errorf("the data in %s belongs to user id %d, and this process is user id %d: start as that user or as root, or use another folder (DEALWRIGHT_DATA)",
-			data, owner, os.Geteuid())
+		return nil, fmt.Errorf("the data in %s belongs to user id %d, and this process is user id %d: "+
+			"start as that user or as root, or use another folder (DEALWRIGHT_DATA)", data, owner, os.Geteuid())
 	}
 	return &home{given: dir, dir: place, data: data, log: filepath.Join(place, "postgres.log")}, nil
 }
@@ -144,7 +150,8 @@ func moveElsewhere(link string, runAs account) (string, error) {
 		return "", fmt.Errorf("open %s to user %s: %w", target, runAs.name, err)
 	}
 	if !runAs.canEnter(target) {
-		return "", fmt.Errorf("user %s can enter neither %s nor %s; use a folder that it can enter (DEALWRIGHT_DATA)", runAs.name, filepath.Dir(link), target)
+		return "", fmt.Errorf("user %s can enter neither %s nor %s; use a folder that it can enter (DEALWRIGHT_DATA)",
+			runAs.name, filepath.Dir(link), target)
 	}
 	if err := os.Symlink(target, link); err != nil {
 		return "", fmt.Errorf("note where the data is: %w", err)

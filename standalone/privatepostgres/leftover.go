@@ -27,7 +27,7 @@ func endLeftover(ctx context.Context, place *home, logger *slog.Logger) error {
 		return fmt.Errorf("read postmaster.pid: %w", err)
 	}
 	pid, readable := firstNumber(string(content))
-	if readable && servesFolder(pid, place.data) {
+	if readable && servesFolder(ctx, pid, place.data) {
 		logger.Warn("ending a Postgres that a killed process left behind", "pid", pid)
 		return endStranger(ctx, pid, place.data)
 	}
@@ -58,7 +58,7 @@ func endStranger(ctx context.Context, pid int, data string) error {
 		}
 		deadline := time.Now().Add(step.wait)
 		for time.Now().Before(deadline) {
-			if !servesFolder(pid, data) {
+			if !servesFolder(ctx, pid, data) {
 				return nil
 			}
 			if err := pause(ctx, pollInterval); err != nil {
@@ -76,10 +76,10 @@ func alive(pid int) bool {
 
 // servesFolder tells whether the process is a Postgres on this data: its arguments name the folder. One that has ended but was
 // not waited for by its parent has no arguments any more.
-func servesFolder(pid int, data string) bool {
+func servesFolder(ctx context.Context, pid int, data string) bool {
 	arguments, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 	if err != nil {
-		arguments, err = exec.Command("ps", "-o", "command=", "-p", strconv.Itoa(pid)).Output()
+		arguments, err = exec.CommandContext(ctx, "ps", "-o", "command=", "-p", strconv.Itoa(pid)).Output()
 	}
 	if err != nil {
 		return false

@@ -46,7 +46,7 @@ func (s *Server) launch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	supervised, cancel := context.WithCancel(context.Background())
+	supervised, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.ending = cancel
 	go s.supervise(supervised, running)
 	return nil
@@ -88,7 +88,7 @@ func (s *Server) startProcess() (*process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open postgres' log: %w", err)
 	}
-	defer log.Close() //nolint:errcheck // nothing was written through it by us
+	defer log.Close()
 
 	command := s.account.command(s.program.postgres(), "-D", s.home.data)
 	command.Dir = s.home.dir
@@ -129,7 +129,7 @@ func (s *Server) waitReady(ctx context.Context, running *process) error {
 		}
 		select {
 		case <-running.exited:
-			return fmt.Errorf("postgres ended while starting (%v): %s", running.err, s.lastLog())
+			return fmt.Errorf("postgres ended while starting: %s: %s", ending(running.err), s.lastLog())
 		default:
 		}
 		if time.Now().After(nextReport) {
@@ -162,10 +162,10 @@ func (s *Server) makeDatabase(ctx context.Context) error {
 		var exists bool
 		err := db.QueryRowContext(ctx, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", s.options.Database).Scan(&exists)
 		if err != nil || exists {
-			return err
+			return err //nolint:wrapcheck // wrapped below
 		}
 		_, err = db.ExecContext(ctx, "CREATE DATABASE "+pq.QuoteIdentifier(s.options.Database))
-		return err
+		return err //nolint:wrapcheck // wrapped below
 	})
 	if err != nil {
 		return fmt.Errorf("make the database %s: %w", s.options.Database, err)
@@ -235,6 +235,14 @@ func (p *process) end() {
 		case <-time.After(step.wait):
 		}
 	}
+}
+
+// ending tells how a process ended, also when that was in order.
+func ending(err error) string {
+	if err == nil {
+		return "exit status 0"
+	}
+	return err.Error()
 }
 
 // lastLog is the end of Postgres' log on one line, for error messages.

@@ -132,11 +132,11 @@ var versionPattern = regexp.MustCompile(`\(PostgreSQL\) (\d+)`)
 
 func inspect(folder string, runAs account) (program, bool) {
 	// Links are followed since Postgres finds its libraries by where its binary really is.
-	real, err := filepath.EvalSymlinks(filepath.Join(folder, "postgres"))
+	binary, err := filepath.EvalSymlinks(filepath.Join(folder, "postgres"))
 	if err != nil {
 		return program{}, false
 	}
-	candidate := program{folder: filepath.Dir(real)}
+	candidate := program{folder: filepath.Dir(binary)}
 	if _, err := os.Stat(candidate.initdb()); err != nil {
 		return program{}, false
 	}

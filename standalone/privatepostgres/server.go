@@ -95,11 +95,11 @@ func start(ctx context.Context, options Options) (*Server, error) {
 	}
 	runAs, err := accountFor(dir)
 	if err != nil {
-		return nil, errors.Join(err, lock.Close())
+		return nil, errors.Join(err, unlockFolder(lock))
 	}
 	place, err := findHome(dir, runAs)
 	if err != nil {
-		return nil, errors.Join(err, lock.Close())
+		return nil, errors.Join(err, unlockFolder(lock))
 	}
 
 	server := &Server{options: options, home: place, account: runAs, lock: lock, done: make(chan struct{})}
@@ -183,7 +183,7 @@ func (s *Server) letGo() error {
 	if s.options.Throwaway {
 		err = s.home.remove()
 	}
-	if err = errors.Join(err, s.lock.Close()); err != nil {
+	if err = errors.Join(err, unlockFolder(s.lock)); err != nil {
 		return fmt.Errorf("private postgres: leave the folder: %w", err)
 	}
 	return nil

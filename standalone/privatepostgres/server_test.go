@@ -29,21 +29,21 @@ const helperDir = "PRIVATEPOSTGRES_TEST_HELPER_DIR"
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(helperDir); dir != "" {
-		os.Exit(runOwner(dir))
+		runOwner(dir)
+		os.Exit(1)
 	}
 	os.Exit(m.Run())
 }
 
 // runOwner starts a server, says its process id, and waits to be killed.
-func runOwner(dir string) int {
+func runOwner(dir string) {
 	server, err := privatepostgres.Start(context.Background(), privatepostgres.Options{Dir: dir})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		return 1
+		return
 	}
-	fmt.Println(server.PID())
+	fmt.Fprintln(os.Stdout, server.PID())
 	<-server.Done()
-	return 1
 }
 
 func TestStateSurvivesARestart(t *testing.T) {
@@ -181,7 +181,7 @@ func TestDataOfAnotherVersion(t *testing.T) {
 
 func TestALongPath(t *testing.T) {
 	t.Parallel()
-	dir := filepath.Join(freshDir(t), strings.Repeat("long", 20), "it's, a \"path\"")
+	dir := filepath.Join(freshDir(t), strings.Repeat("long", 20), `it's, a "path"`)
 	server := start(t, privatepostgres.Options{Dir: dir, Throwaway: true})
 	require.Equal(t, "1", query(t, server, "SELECT 1"))
 	link, err := os.Readlink(filepath.Join(dir, "socket"))
@@ -277,7 +277,7 @@ func startOrphan(t *testing.T, binary, data string) *exec.Cmd {
 // freshDir is an empty folder that every account can enter, unlike that of t.TempDir.
 func freshDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "pg-")
+	dir, err := os.MkdirTemp("", "pg-") //nolint:usetesting // see above
 	require.NoError(t, err)
 	require.NoError(t, os.Chmod(dir, 0o755))
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })

@@ -77,7 +77,7 @@ func (s *Server) writeSettings() error {
 	}
 	files := map[string]string{
 		"postgresql.conf": content,
-		"pg_hba.conf":     "local all all peer map=dealwright\n",
+		"pg_hba.conf":     "# any database, any role\nlocal all all peer map=dealwright\n", //nolint:dupword // its syntax
 		"pg_ident.conf":   accounts,
 	}
 	for name, content := range files {

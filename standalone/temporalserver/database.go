@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -41,9 +42,7 @@ var pragmas = map[string]string{
 // a second connection fails at once when it wants to write what it read before another's commit.
 func databaseConfig(options Options) *config.SQL {
 	attributes := map[string]string{"mode": "rwc"}
-	for name, value := range pragmas {
-		attributes[name] = value
-	}
+	maps.Copy(attributes, pragmas)
 	return &config.SQL{
 		PluginName:        sqliteplugin.PluginName,
 		DatabaseName:      uriPath(options.databaseFile()),
@@ -126,25 +125,32 @@ func fillDatabase(ctx context.Context, path string) (err error) {
 	defer func() { err = errors.Join(err, db.Close()) }()
 	transaction, err := db.BeginTx(ctx, nil)
 	if err != nil {
-		return err
+		return fmt.Errorf("begin: %w", err)
 	}
-	if err := sqliteschema.SetupSchemaOnDB(schemaTarget{transaction: transaction}); err != nil {
+	if err := sqliteschema.SetupSchemaOnDB(schemaTarget{ctx: ctx, transaction: transaction}); err != nil {
 		return errors.Join(err, transaction.Rollback())
 	}
-	return transaction.Commit()
+	if err := transaction.Commit(); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	return nil
 }
 
 // schemaTarget has Temporal's tables made through our own connection, all in one transaction. A connection of Temporal's
 // plugin is never closed while the process lives, and would hold on to the unfinished file.
 type schemaTarget struct {
 	sqlplugin.AdminDB // the rest of the interface is not called
-	transaction       *sql.Tx
+
+	ctx         context.Context //nolint:containedctx // the interface passes none
+	transaction *sql.Tx
 }
 
 // Exec runs one statement of the schema.
 func (t schemaTarget) Exec(statement string, arguments ...any) error {
-	_, err := t.transaction.Exec(statement, arguments...)
-	return err
+	if _, err := t.transaction.ExecContext(t.ctx, statement, arguments...); err != nil {
+		return fmt.Errorf("make a table: %w", err)
+	}
+	return nil
 }
 
 // tidyDatabase moves the log into the file after Temporal has stopped, so that the file alone is complete.
@@ -163,7 +169,11 @@ func tidyDatabase(options Options) (err error) {
 }
 
 func openFile(path string) (*sql.DB, error) {
-	return sql.Open(sqliteDriver, "file:"+uriPath(path)+"?_pragma=busy_timeout=10000")
+	db, err := sql.Open(sqliteDriver, "file:"+uriPath(path)+"?_pragma=busy_timeout=10000")
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	return db, nil
 }
 
 // sqliteDriver is registered by Temporal's plugin.

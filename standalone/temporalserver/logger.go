@@ -60,18 +60,28 @@ func newLogger(target *slog.Logger, now *phase) logger {
 	return logger{target: slog.New(newsOnly{target.Handler(), now})}
 }
 
-// Debug is part of log.Logger, as are the others.
-func (l logger) Debug(message string, tags ...tag.Tag)  { l.log(slog.LevelDebug, message, tags) }
-func (l logger) Info(message string, tags ...tag.Tag)   { l.log(slog.LevelInfo, message, tags) }
-func (l logger) Warn(message string, tags ...tag.Tag)   { l.log(slog.LevelWarn, message, tags) }
-func (l logger) Error(message string, tags ...tag.Tag)  { l.log(slog.LevelError, message, tags) }
+// Debug is what Temporal logs at that level.
+func (l logger) Debug(message string, tags ...tag.Tag) { l.log(slog.LevelDebug, message, tags) }
+
+// Info is what Temporal logs at that level.
+func (l logger) Info(message string, tags ...tag.Tag) { l.log(slog.LevelInfo, message, tags) }
+
+// Warn is what Temporal logs at that level.
+func (l logger) Warn(message string, tags ...tag.Tag) { l.log(slog.LevelWarn, message, tags) }
+
+// Error is what Temporal logs at that level.
+func (l logger) Error(message string, tags ...tag.Tag) { l.log(slog.LevelError, message, tags) }
+
+// DPanic is an error that would end a development build.
 func (l logger) DPanic(message string, tags ...tag.Tag) { l.log(slog.LevelError, message, tags) }
-func (l logger) Panic(message string, tags ...tag.Tag)  { l.log(slog.LevelError, message, tags) }
+
+// Panic is an error; Temporal goes on with an error of its own.
+func (l logger) Panic(message string, tags ...tag.Tag) { l.log(slog.LevelError, message, tags) }
 
 // Fatal ends the process, as Temporal relies on: it goes on with what it has not got otherwise. All state is on disk.
 func (l logger) Fatal(message string, tags ...tag.Tag) {
 	l.log(fatal, message, tags)
-	os.Exit(1)
+	os.Exit(1) //nolint:revive // see above
 }
 
 // With returns a logger that adds the tags to every line.
@@ -97,7 +107,7 @@ func (l logger) log(level slog.Level, message string, tags []tag.Tag) {
 	for i, one := range tags {
 		attributes[i] = slog.Any(one.Key(), one.Value())
 	}
-	l.target.LogAttrs(ctx, level, message, attributes...)
+	l.target.LogAttrs(ctx, level, message, attributes...) //nolint:sloglint // the messages are Temporal's
 }
 
 // newsOnly is a handler that leaves out what is no news in the phase that the server is in.
@@ -106,22 +116,25 @@ type newsOnly struct {
 	now *phase
 }
 
-// Enabled is part of slog.Handler, as are the others.
+// Enabled leaves out by level.
 func (h newsOnly) Enabled(ctx context.Context, level slog.Level) bool {
 	return h.now.hears(level) && h.Handler.Enabled(ctx, level)
 }
 
+// Handle leaves out what every start says.
 func (h newsOnly) Handle(ctx context.Context, record slog.Record) error {
 	if h.now.expects(record.Message) {
 		return nil
 	}
-	return h.Handler.Handle(ctx, record)
+	return h.Handler.Handle(ctx, record) //nolint:wrapcheck // a handler passes on
 }
 
+// WithAttrs passes on.
 func (h newsOnly) WithAttrs(attributes []slog.Attr) slog.Handler {
 	return newsOnly{h.Handler.WithAttrs(attributes), h.now}
 }
 
+// WithGroup passes on.
 func (h newsOnly) WithGroup(name string) slog.Handler {
 	return newsOnly{h.Handler.WithGroup(name), h.now}
 }

@@ -3,6 +3,7 @@ package temporalserver
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"maps"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"go.temporal.io/api/operatorservice/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
+	sdklog "go.temporal.io/sdk/log"
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
@@ -26,7 +28,7 @@ func (s *Server) prepareNamespace(ctx context.Context) error {
 	connection, err := client.NewLazyClient(client.Options{
 		HostPort:  s.HostPort(),
 		Namespace: s.options.Namespace,
-		Logger:    sdkSilence{},
+		Logger:    sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler)), // what fails here is returned
 	})
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
@@ -101,11 +103,3 @@ func (s *Server) addSearchAttributes(ctx context.Context, connection client.Clie
 	}
 	return nil
 }
-
-// sdkSilence drops the client's own log: what fails here is returned.
-type sdkSilence struct{}
-
-func (sdkSilence) Debug(string, ...any) {}
-func (sdkSilence) Info(string, ...any)  {}
-func (sdkSilence) Warn(string, ...any)  {}
-func (sdkSilence) Error(string, ...any) {}

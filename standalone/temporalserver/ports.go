@@ -28,12 +28,18 @@ func choosePorts(options Options) (chosen ports, err error) {
 		{0, "", &chosen.matching},
 		{0, "", &chosen.worker},
 	}
-	for _, want := range wanted {
-		listener, listenErr := net.Listen("tcp", options.hostPort(want.port))
-		if listenErr != nil {
-			return ports{}, explainPort(want.port, want.variable, listenErr)
+	var held []net.Listener
+	defer func() {
+		for _, listener := range held {
+			err = errors.Join(err, listener.Close())
 		}
-		defer func() { err = errors.Join(err, listener.Close()) }()
+	}()
+	for _, want := range wanted {
+		listener, err := net.Listen("tcp", options.hostPort(want.port)) //nolint:noctx // it does not wait
+		if err != nil {
+			return ports{}, explainPort(want.port, want.variable, err)
+		}
+		held = append(held, listener)
 		address, ok := listener.Addr().(*net.TCPAddr)
 		if !ok {
 			return ports{}, fmt.Errorf("unexpected address %s", listener.Addr())

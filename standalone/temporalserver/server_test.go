@@ -58,7 +58,7 @@ func runServer(dir string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	fmt.Println(server.HostPort())
+	fmt.Fprintln(os.Stdout, server.HostPort())
 	select {}
 }
 
@@ -115,7 +115,8 @@ func TestWorkflowsAreFoundAndSurviveARestart(t *testing.T) {
 	defer stopWorker()
 	require.Equal(t, "sent", move(t, connection, "sold"))
 	requireFound(t, connection, "deal-1", "Stage = 'sold'")
-	described, err := connection.WorkflowService().DescribeNamespace(t.Context(), &workflowservice.DescribeNamespaceRequest{Namespace: "sales"})
+	described, err := connection.WorkflowService().DescribeNamespace(t.Context(),
+		&workflowservice.DescribeNamespaceRequest{Namespace: "sales"})
 	require.NoError(t, err)
 	require.Equal(t, options.Retention, described.GetConfig().GetWorkflowExecutionRetentionTtl().AsDuration())
 	require.Equal(t, "sales", second.Namespace())
@@ -197,8 +198,9 @@ func TestTheFileIsInWALMode(t *testing.T) {
 func TestUIAndMetricsAnswer(t *testing.T) {
 	t.Parallel()
 	server := start(t, temporalserver.Options{Dir: t.TempDir(), MetricsPort: freePort(t)})
+	browser := http.Client{Timeout: patience}
 	for _, url := range []string{server.UIURL(), server.UIURL() + "/api/v1/namespaces/default", server.MetricsURL()} {
-		response, err := http.Get(url)
+		response, err := browser.Get(url)
 		require.NoError(t, err)
 		require.NoError(t, response.Body.Close())
 		require.Equal(t, http.StatusOK, response.StatusCode, url)
@@ -210,7 +212,7 @@ func TestAPortInUse(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer func() { require.NoError(t, listener.Close()) }()
-	taken := listener.Addr().(*net.TCPAddr).Port
+	taken := portOf(t, listener)
 
 	tests := map[string]struct {
 		options temporalserver.Options
@@ -327,7 +329,14 @@ func freePort(t *testing.T) int {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer func() { require.NoError(t, listener.Close()) }()
-	return listener.Addr().(*net.TCPAddr).Port
+	return portOf(t, listener)
+}
+
+func portOf(t *testing.T, listener net.Listener) int {
+	t.Helper()
+	address, ok := listener.Addr().(*net.TCPAddr)
+	require.True(t, ok)
+	return address.Port
 }
 
 // lines is a log in memory.

@@ -47,16 +47,18 @@ func (s *Server) waitForUI(ctx context.Context) error {
 }
 
 func get(ctx context.Context, url string) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
-		return err
+		return fmt.Errorf("ask the UI: %w", err)
 	}
-	response, err := http.DefaultClient.Do(request)
+	browser := http.Client{Timeout: time.Second}
+	defer browser.CloseIdleConnections()
+	response, err := browser.Do(request)
 	if err != nil {
-		return err
+		return fmt.Errorf("ask the UI: %w", err)
 	}
 	if err := response.Body.Close(); err != nil {
-		return err
+		return fmt.Errorf("ask the UI: %w", err)
 	}
 	if response.StatusCode != http.StatusOK {
 		return fmt.Errorf("%s answers %s", url, response.Status)

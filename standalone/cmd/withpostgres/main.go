@@ -87,7 +87,8 @@ func startServer(folder string, signals <-chan os.Signal) (*privatepostgres.Serv
 }
 
 func runCommand(command []string, url string, signals <-chan os.Signal) (status int, err error) {
-	child := exec.Command(command[0], command[1:]...)
+	// No context ends it: signals are passed on, and it decides what to make of them.
+	child := exec.Command(command[0], command[1:]...) //nolint:noctx // see above
 	child.Stdin, child.Stdout, child.Stderr = os.Stdin, os.Stdout, os.Stderr
 	child.Env = append(os.Environ(), variable+"="+url)
 	if err := child.Start(); err != nil {
