@@ -31,7 +31,7 @@ func TestPartsSayWhatTheCodeSays(t *testing.T) {
 		require.Equal(t, part, between(t, text, name), "%s in %s differs; go test ./docs -update writes it anew", name, file)
 	}
 	if *update {
-		require.NoError(t, os.WriteFile(file, []byte(text), 0o644)) //nolint:gosec // a document for everybody to read
+		require.NoError(t, os.WriteFile(file, []byte(text), 0o644))
 	}
 }
 
@@ -49,9 +49,10 @@ func parts() map[string]string {
 
 // rules is the table of when each event is legal.
 func rules(kind pipeline.Kind) string {
-	rows := []string{"| event | legal while | moves |", "|---|---|---|"}
+	var table strings.Builder
+	table.WriteString("| event | legal while | moves |\n|---|---|---|\n")
 	for _, r := range pipeline.Rules(kind) {
-		var needs []string
+		needs := make([]string, 0, len(r.Needs))
 		for _, n := range r.Needs {
 			needs = append(needs, fmt.Sprintf("%s is %s", n.Track, strings.Join(n.In, ", ")))
 		}
@@ -59,26 +60,27 @@ func rules(kind pipeline.Kind) string {
 		if r.To != "" {
 			moves = fmt.Sprintf("%s to %s", r.Track, r.To)
 		}
-		rows = append(rows, fmt.Sprintf("| `%s` | %s | %s |", r.Type, strings.Join(needs, "; and "), moves))
+		fmt.Fprintf(&table, "| %#q | %s | %s |\n", r.Type, strings.Join(needs, "; and "), moves)
 	}
-	return strings.Join(rows, "\n") + "\n"
+	return table.String()
 }
 
 // catalogue is the table of events and what other systems call them.
 func catalogue() string {
-	rows := []string{"| event | what it says | Solo | Solar Proof | Solve360 | Sighten |", "|---|---|---|---|---|---|"}
+	var table strings.Builder
+	table.WriteString("| event | what it says | Solo | Solar Proof | Solve360 | Sighten |\n|---|---|---|---|---|---|\n")
 	for _, e := range pipeline.Catalogue() {
-		rows = append(rows, fmt.Sprintf("| `%s` | %s | %s | %s | %s | %s |", e.Type, e.Description,
-			names(e.Names.Solo), names(e.Names.SolarProof), names(e.Names.Solve360), names(e.Names.Sighten)))
+		fmt.Fprintf(&table, "| %#q | %s | %s | %s | %s | %s |\n", e.Type, e.Description,
+			names(e.Names.Solo), names(e.Names.SolarProof), names(e.Names.Solve360), names(e.Names.Sighten))
 	}
-	return strings.Join(rows, "\n") + "\n"
+	return table.String()
 }
 
 func names(all []pipeline.Name) string {
 	if len(all) == 0 {
 		return "–"
 	}
-	var out []string
+	out := make([]string, 0, len(all))
 	for _, n := range all {
 		name := n.Event
 		if n.ConstraintType != "" {
