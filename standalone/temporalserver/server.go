@@ -90,7 +90,8 @@ func (o Options) check() error {
 	}
 	ip := net.ParseIP(o.Address)
 	if ip == nil || !ip.IsLoopback() {
-		return fmt.Errorf("%q is not a loopback IP: the embedded server lets anybody in who can reach it; run a Temporal cluster and set TEMPORAL_ADDRESS instead", o.Address)
+		return fmt.Errorf("%q is not a loopback IP: the embedded server lets anybody in who can reach it; "+
+			"run a Temporal cluster and set TEMPORAL_ADDRESS instead", o.Address)
 	}
 	return nil
 }
@@ -149,7 +150,7 @@ func start(ctx context.Context, options Options) (*Server, error) {
 	}
 	server := &Server{options: options, ports: chosen, temporal: embedded, phase: now}
 	if err := server.finish(ctx); err != nil {
-		return nil, errors.Join(err, server.Stop())
+		return nil, errors.Join(err, server.Stop()) //nolint:contextcheck // ending has a time limit of its own
 	}
 	now.current.Store(running)
 	return server, nil
