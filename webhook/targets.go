@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unicode"
 
 	"github.com/dealwright/dealwright/pipeline"
 )
@@ -24,13 +26,14 @@ type Targets struct {
 }
 
 // refused lists the special ranges of the IANA registries for IPv4 and IPv6, as far as they
-// are not for the public.
+// are not for the public. Of IPv6 only 2000::/3 is given out, so all around it is refused as a
+// whole: what is private or local, and the many ways to wrap an IPv4 address.
 var refused = prefixes(
 	"0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12",
 	"192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15",
 	"198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4",
-	"::/128", "::1/128", "64:ff9b::/96", "64:ff9b:1::/48", "100::/64", "2001::/23", "2001:db8::/32",
-	"2002::/16", "3fff::/20", "5f00::/16", "fc00::/7", "fe80::/10", "ff00::/8",
+	"::/3", "4000::/2", "8000::/1",
+	"2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20",
 )
 
 func prefixes(list ...string) []netip.Prefix {
@@ -50,6 +53,9 @@ func NewTargets(allow string) (*Targets, error) {
 		if err != nil {
 			return nil, fmt.Errorf("DEALWRIGHT_ALLOW_TARGETS: %q is not a CIDR such as 10.0.0.0/8", s)
 		}
+		if p.Addr().Is4In6() {
+			return nil, fmt.Errorf("DEALWRIGHT_ALLOW_TARGETS: %q has to be written as IPv4", s)
+		}
 		t.allowed = append(t.allowed, p)
 	}
 	return t, nil
@@ -63,7 +69,7 @@ const resolveTimeout = 2 * time.Second
 // address again on every attempt.
 func (t *Targets) VetURL(ctx context.Context, raw string) error {
 	u, err := url.Parse(raw)
-	if err != nil || u.Host == "" || u.Hostname() == "" {
+	if err != nil || u.Hostname() == "" {
 		return badURL("is not an absolute URL")
 	}
 	if u.Scheme != "https" && u.Scheme != "http" {
@@ -75,6 +81,9 @@ func (t *Targets) VetURL(ctx context.Context, raw string) error {
 	if u.Fragment != "" {
 		return badURL("must not have a fragment")
 	}
+	if err := vetSpelling(u.Hostname()); err != nil {
+		return badURL(err.Error())
+	}
 	port, err := portOf(u)
 	if err != nil {
 		return badURL(err.Error())
@@ -82,8 +91,43 @@ func (t *Targets) VetURL(ctx context.Context, raw string) error {
 	return t.vetHost(ctx, u, port)
 }
 
+// vetSpelling refuses a host that different readers may take for different things. Some
+// resolvers see an address in 2130706433, 0x7f.1 or 017700000001, and some HTTP clients turn
+// the digits of other scripts into ASCII: no public name looks like that.
+func vetSpelling(host string) error {
+	if strings.ContainsFunc(host, func(r rune) bool { return r > unicode.MaxASCII }) {
+		return errors.New("has to write its host in ASCII, such as xn--bcher-kva.example")
+	}
+	if _, err := netip.ParseAddr(host); err == nil {
+		return nil
+	}
+	if strings.Contains(host, ":") {
+		return errors.New("has no valid IPv6 address")
+	}
+	name := strings.TrimSuffix(host, ".")
+	if isNumber(name[strings.LastIndex(name, ".")+1:]) {
+		return errors.New("has to write an IPv4 address as four decimal numbers")
+	}
+	return nil
+}
+
+// isNumber is how browsers tell an IPv4 address from a name, by its last part (WHATWG URL
+// standard, "ends in a number").
+func isNumber(label string) bool {
+	digits, hex := strings.CutPrefix(strings.ToLower(label), "0x")
+	if hex {
+		return strings.Trim(digits, "0123456789abcdef") == ""
+	}
+	return digits != "" && strings.Trim(digits, "0123456789") == ""
+}
+
 func (t *Targets) vetHost(ctx context.Context, u *url.URL, port uint16) error {
 	addrs := t.addresses(ctx, u.Hostname())
+	if len(addrs) == 0 {
+		if err := vetPort(port); err != nil {
+			return badURL(err.Error())
+		}
+	}
 	listed := len(addrs) > 0
 	for _, a := range addrs {
 		if err := t.vet(a, port); err != nil {
@@ -97,9 +141,7 @@ func (t *Targets) vetHost(ctx context.Context, u *url.URL, port uint16) error {
 	return nil
 }
 
-// addresses of a host: itself where it is a literal, else what it resolves to now. The forms
-// in which only some resolvers see an address (2130706433, 0x7f.1, 017700000001) do not parse
-// here, are looked up as names, and are vetted as whatever the look-up gives.
+// addresses of a host: itself where it is a literal, else what it resolves to now.
 func (t *Targets) addresses(ctx context.Context, host string) []netip.Addr {
 	if a, err := netip.ParseAddr(host); err == nil {
 		return []netip.Addr{a}
@@ -132,28 +174,35 @@ func badURL(detail string) error {
 	return pipeline.Invalid(pipeline.FieldError{Pointer: "/url", Detail: detail})
 }
 
-func (t *Targets) isAllowed(a netip.Addr) bool {
-	return contains(t.allowed, a.Unmap())
-}
+// isAllowed: an IPv4 address inside an IPv6 one counts as the IPv4 address.
+func (t *Targets) isAllowed(a netip.Addr) bool { return contains(t.allowed, a) }
 
-// vet refuses an address and port that a webhook may not reach. An IPv4 address inside an
-// IPv6 one counts as the IPv4 address.
+// targetError says why an address may not be reached; "the URL" goes before it.
+type targetError string
+
+func (e targetError) Error() string { return string(e) }
+
+// vet refuses an address and port that a webhook may not reach.
 func (t *Targets) vet(a netip.Addr, port uint16) error {
-	a = a.Unmap().WithZone("")
 	if t.isAllowed(a) {
 		return nil
 	}
 	if contains(refused, a) {
-		return fmt.Errorf("leads to %s, which is not a public address", a)
+		return targetError(fmt.Sprintf("leads to %s, which is not a public address", a))
 	}
+	return vetPort(port)
+}
+
+func vetPort(port uint16) error {
 	if port < 1024 && port != 80 && port != 443 {
-		return fmt.Errorf("leads to port %d; below 1024 only 80 and 443 are possible", port)
+		return targetError(fmt.Sprintf("leads to port %d; below 1024 only 80 and 443 are possible", port))
 	}
 	return nil
 }
 
 func contains(list []netip.Prefix, a netip.Addr) bool {
-	return slices.ContainsFunc(list, func(p netip.Prefix) bool { return p.Contains(a) })
+	bare := a.Unmap().WithZone("")
+	return slices.ContainsFunc(list, func(p netip.Prefix) bool { return p.Contains(bare) })
 }
 
 // control vets the address that a connection is about to go to, after the name was resolved,
@@ -163,8 +212,5 @@ func (t *Targets) control(_, address string, _ syscall.RawConn) error {
 	if err != nil {
 		return fmt.Errorf("read address %q: %w", address, err)
 	}
-	if err := t.vet(ap.Addr(), ap.Port()); err != nil {
-		return fmt.Errorf("the URL %w", err)
-	}
-	return nil
+	return t.vet(ap.Addr(), ap.Port())
 }
