@@ -79,10 +79,12 @@ CREATE TRIGGER events_no_truncate BEFORE TRUNCATE ON events
 -- fillfactor leaves room for the new row beside the old one.
 
 -- The words to search by: the punctuation of an address becomes blanks, so that each of its
--- parts is a word.
-CREATE FUNCTION customer_words(contact text) RETURNS tsvector LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT to_tsvector('simple', translate(contact, '@.-_+()/', '        '))
-$$;
+-- parts is a word. In plpgsql and dear, so that the planner knows what it costs to work this out
+-- row by row instead of asking the index.
+CREATE FUNCTION customer_words(contact text) RETURNS tsvector LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 1000 AS $$
+BEGIN
+    RETURN to_tsvector('simple', translate(contact, '@.-_+()/', '        '));
+END $$;
 
 CREATE TABLE customers (
     company_id bigint  NOT NULL REFERENCES companies (id),

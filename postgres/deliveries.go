@@ -53,11 +53,11 @@ func (s *Store) dispatches(rows []dispatchRow) ([]pipeline.Dispatch, error) {
 func (s *Store) FreshDeliveries(ctx context.Context, stream pipeline.Stream, limit int) ([]pipeline.Dispatch, error) {
 	var rows []dispatchRow
 	err := s.list(ctx, &rows, "deliveries", `SELECT `+dispatchColumns+`,
-			w.failures > 0 OR w.slow_until > now() OR EXISTS (
-				SELECT FROM deliveries b WHERE b.stream = d.stream AND b.webhook_id = d.webhook_id
-				AND b.status = 'pending' AND b.next_attempt_at IS NOT NULL) AS later
+			w.failures > 0 OR w.slow_until > now() OR (
+				SELECT b.id FROM deliveries b WHERE b.stream = d.stream AND b.webhook_id = d.webhook_id
+				AND b.status = 'pending' AND b.next_attempt_at IS NOT NULL ORDER BY b.version LIMIT 1) IS NOT NULL AS later
 		FROM deliveries d
-		JOIN webhooks w ON w.id = d.webhook_id
+		JOIN webhooks w ON w.id = d.webhook_id AND w.active
 		JOIN events e ON e.company_id = d.company_id AND e.position = d.event_position
 		WHERE d.stream = $1 AND d.status = 'pending' AND d.next_attempt_at IS NULL
 		ORDER BY d.webhook_id, d.version LIMIT $2`, string(stream), limit)
@@ -77,7 +77,7 @@ func (s *Store) DueDeliveries(ctx context.Context, webhookID int64, limit int) (
 	var rows []dispatchRow
 	err := s.page(ctx, &rows, "due deliveries", `SELECT `+dispatchColumns+`, false AS later
 		FROM deliveries d
-		JOIN webhooks w ON w.id = d.webhook_id
+		JOIN webhooks w ON w.id = d.webhook_id AND w.active
 		JOIN events e ON e.company_id = d.company_id AND e.position = d.event_position
 		WHERE d.webhook_id = $1 AND d.status = 'pending' AND d.next_attempt_at <= now()
 		  AND NOT (w.ordered AND `+behindAnother+`)
@@ -90,8 +90,9 @@ func (s *Store) DueDeliveries(ctx context.Context, webhookID int64, limit int) (
 }
 
 // behindAnother: an earlier event of the stream is still to be delivered to the same webhook.
-const behindAnother = `EXISTS (SELECT FROM deliveries b WHERE b.stream = d.stream AND b.webhook_id = d.webhook_id
-	AND b.status = 'pending' AND b.version < d.version)`
+// Not an EXISTS, for the reason given at unsettled.
+const behindAnother = `(SELECT b.id FROM deliveries b WHERE b.stream = d.stream AND b.webhook_id = d.webhook_id
+	AND b.status = 'pending' AND b.version < d.version ORDER BY b.version LIMIT 1) IS NOT NULL`
 
 // parkAtOnce is how many due deliveries of an ordered webhook are looked at in one statement,
 // beyond those that are wanted.
@@ -110,7 +111,7 @@ func (s *Store) park(ctx context.Context, webhookID int64, wanted int) error {
 		n, err := s.execPlanned(ctx, "park deliveries", `UPDATE deliveries p SET next_attempt_at = 'infinity'
 			FROM (SELECT d.id, d.stream, d.webhook_id, d.version, d.next_attempt_at FROM deliveries d
 				WHERE d.webhook_id = $1 AND d.status = 'pending' AND d.next_attempt_at <= now()
-				  AND (SELECT ordered FROM webhooks WHERE id = $1)
+				  AND (SELECT ordered AND active FROM webhooks WHERE id = $1)
 				ORDER BY d.next_attempt_at, d.id LIMIT $2) d
 			WHERE p.id = d.id AND p.status = 'pending' AND p.next_attempt_at = d.next_attempt_at AND `+behindAnother,
 			webhookID, parkAtOnce+wanted)
@@ -143,7 +144,8 @@ func inStreamOrder(rows []dispatchRow) {
 func (s *Store) NextDue(ctx context.Context, webhookID int64) (time.Time, error) {
 	var at sql.NullTime
 	err := s.get(ctx, &at, "next due time", `SELECT min(next_attempt_at) FROM deliveries
-		WHERE webhook_id = $1 AND status = 'pending' AND next_attempt_at < 'infinity'`, webhookID)
+		WHERE webhook_id = $1 AND status = 'pending' AND next_attempt_at < 'infinity'
+		  AND (SELECT active FROM webhooks WHERE id = $1)`, webhookID)
 	return at.Time.UTC(), err
 }
 
@@ -259,35 +261,51 @@ func webhookHealth(results []pipeline.Result, slow []int64) []any {
 
 // SweepDeliveries finds webhooks with deliveries that nobody looks after, and hands those
 // over: fresh ones whose entity did not send them within grace (its worker died, or Temporal
-// lost the workflow), due ones that were left lying for as long, and parked ones that have
-// nothing left to wait for. At most limit deliveries of a webhook are handed over at a time;
-// the answer names the webhooks to wake.
+// lost the workflow), due ones that were left lying for as long, parked ones that have
+// nothing left to wait for, and what was left over when a webhook was switched. At most limit
+// deliveries of a webhook are handed over at a time; the answer names the webhooks to wake.
 func (s *Store) SweepDeliveries(ctx context.Context, grace time.Duration, limit int) ([]int64, error) {
-	var webhooks []int64
-	err := s.page(ctx, &webhooks, "stray deliveries", `
+	unsettled, err := s.unsettled(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range unsettled {
+		if _, err := s.settle(ctx, id); err != nil {
+			return nil, err
+		}
+	}
+	var strays []int64
+	err = s.page(ctx, &strays, "stray deliveries", `
 		WITH stray AS (
 			SELECT d.id FROM webhooks w CROSS JOIN LATERAL (
 				SELECT id FROM deliveries
 				WHERE webhook_id = w.id AND status = 'pending' AND next_attempt_at IS NULL
 				  AND created_at < now() - make_interval(secs => $1)
-				ORDER BY id LIMIT $2) d
+				ORDER BY next_attempt_at, id LIMIT $2) d
+			WHERE w.active
 		), parked AS (
 			SELECT d.id FROM webhooks w CROSS JOIN LATERAL (
 				SELECT id FROM deliveries d
-				WHERE webhook_id = w.id AND status = 'pending' AND next_attempt_at = 'infinity' AND NOT `+behindAnother+`
+				WHERE webhook_id = w.id AND status = 'pending' AND next_attempt_at = 'infinity' AND NOT (`+behindAnother+`)
 				LIMIT $2) d
+			WHERE w.active
 		), handed_over AS (
 			UPDATE deliveries SET next_attempt_at = now()
-			WHERE id IN (SELECT id FROM stray UNION ALL SELECT id FROM parked)
+			WHERE id = ANY (ARRAY(SELECT id FROM stray UNION ALL SELECT id FROM parked))
 			  AND status = 'pending' AND (next_attempt_at IS NULL OR next_attempt_at = 'infinity')
 			RETURNING webhook_id
 		)
 		SELECT webhook_id FROM handed_over
 		UNION
-		SELECT w.id FROM webhooks w WHERE EXISTS (
-			SELECT FROM deliveries d WHERE d.webhook_id = w.id AND d.status = 'pending'
-			AND d.next_attempt_at < now() - make_interval(secs => $1))`, grace.Seconds(), limit)
-	return webhooks, err
+		SELECT w.id FROM webhooks w WHERE w.active AND (
+			SELECT d.id FROM deliveries d WHERE d.webhook_id = w.id AND d.status = 'pending'
+			AND d.next_attempt_at < now() - make_interval(secs => $1) ORDER BY d.next_attempt_at LIMIT 1) IS NOT NULL`, grace.Seconds(), limit)
+	if err != nil {
+		return nil, err
+	}
+	wake := slices.Concat(unsettled, strays)
+	slices.Sort(wake)
+	return slices.Compact(wake), nil
 }
 
 const deliveryColumns = `d.id, d.webhook_id, d.stream, d.version, d.status, nullif(d.next_attempt_at, 'infinity') AS next_attempt_at, d.created_at,

@@ -118,8 +118,9 @@ const (
 		WHERE w.company_id = $1 AND w.key_id = $4`
 	positionsOfPartnerAndTypes = `SELECT DISTINCT p.position FROM webhooks w
 		CROSS JOIN LATERAL (SELECT d.event_position AS position FROM deliveries d
-			JOIN events e ON e.company_id = $1 AND e.position = d.event_position AND e.type = ANY($5)
-			WHERE d.webhook_id = w.id AND d.event_position > $2 ORDER BY d.event_position LIMIT $3) p
+			WHERE d.webhook_id = w.id AND d.event_position > $2
+			  AND (SELECT e.type FROM events e WHERE e.company_id = $1 AND e.position = d.event_position) = ANY($5)
+			ORDER BY d.event_position LIMIT $3) p
 		WHERE w.company_id = $1 AND w.key_id = $4`
 )
 

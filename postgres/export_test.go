@@ -2,18 +2,19 @@ package postgres
 
 import (
 	"context"
-	"database/sql/driver"
-
 	"database/sql"
+	"database/sql/driver"
 
 	"github.com/jmoiron/sqlx"
 
 	"github.com/dealwright/dealwright/pipeline"
 )
 
-// OpenWith makes a Store over a connector of the test's own.
+// OpenWith makes a Store with one connection, which the test's own connector gives.
 func OpenWith(c driver.Connector, sealer *Sealer) *Store {
-	return &Store{db: sqlx.NewDb(sql.OpenDB(c), "postgres"), sealer: sealer, prepared: map[string]*sqlx.Stmt{}}
+	db := sql.OpenDB(c)
+	db.SetMaxOpenConns(1)
+	return &Store{db: sqlx.NewDb(db, "postgres"), sealer: sealer, prepared: map[string]*sqlx.Stmt{}}
 }
 
 // AppendIn runs the append statement inside a transaction that the test holds open.

@@ -2,10 +2,9 @@ package postgres
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/lib/pq"
@@ -113,70 +112,93 @@ func (s *Store) Webhooks(ctx context.Context, companyID, partnerKey int64, page 
 // parked where it is not ordered any more, and released reports that its workflow has
 // something to do.
 func (s *Store) UpdateWebhook(ctx context.Context, w pipeline.Webhook) (updated pipeline.Webhook, released bool, err error) {
-	err = s.inTx(ctx, "update webhook", func(tx transaction) error {
-		err := tx.QueryRowxContext(ctx, `UPDATE webhooks
-			SET url = $3, events = $4, ordered = $5, active = $6, description = $7, updated_at = now(),
-			    failures = CASE WHEN url = $3 THEN failures ELSE 0 END
-			WHERE id = $1 AND company_id = $2 AND deleted_at IS NULL RETURNING updated_at`,
-			w.ID, w.CompanyID, w.URL, pq.Array(w.Events), w.Ordered, w.Active, string(w.Description)).Scan(&w.UpdatedAt)
-		if errors.Is(err, sql.ErrNoRows) { // deleted since the caller read it
-			return pipeline.Errorf(pipeline.CodeNotFound, "there is no such webhook")
-		}
-		if err != nil {
-			return err
-		}
-		if !w.Active {
-			_, err := tx.ExecContext(ctx, holdPending, w.ID)
-			return err
-		}
-		released, err = touches(ctx, tx, releaseHeld, w.ID)
-		if err != nil || w.Ordered {
-			return err
-		}
-		unparked, err := touches(ctx, tx, releaseParked, w.ID)
-		released = released || unparked
-		return err
-	})
-	w.UpdatedAt = w.UpdatedAt.UTC()
-	return w, released, err
-}
-
-// What happens to the deliveries of a webhook that is switched off, on, or from ordered to not
-// ordered, and deleted. Each has an index for just the rows that it changes; see the migration.
-const (
-	holdPending    = `UPDATE deliveries SET status = 'held', next_attempt_at = NULL WHERE webhook_id = $1 AND status = 'pending'`
-	releaseHeld    = `UPDATE deliveries SET status = 'pending', next_attempt_at = now() WHERE webhook_id = $1 AND status = 'held'`
-	releaseParked  = `UPDATE deliveries SET next_attempt_at = now() WHERE webhook_id = $1 AND status = 'pending' AND next_attempt_at = 'infinity'`
-	discardPending = `UPDATE deliveries SET status = 'discarded', next_attempt_at = NULL WHERE webhook_id = $1 AND status = 'pending'`
-	discardHeld    = `UPDATE deliveries SET status = 'discarded', next_attempt_at = NULL WHERE webhook_id = $1 AND status = 'held'`
-)
-
-// touches runs a change and reports whether there was anything to change.
-func touches(ctx context.Context, tx transaction, query string, args ...any) (bool, error) {
-	res, err := tx.ExecContext(ctx, query, args...)
+	err = s.get(ctx, &w.UpdatedAt, "webhook", `UPDATE webhooks
+		SET url = $3, events = $4, ordered = $5, active = $6, description = $7, updated_at = now(),
+		    failures = CASE WHEN url = $3 THEN failures ELSE 0 END
+		WHERE id = $1 AND company_id = $2 AND deleted_at IS NULL RETURNING updated_at`,
+		w.ID, w.CompanyID, w.URL, pq.Array(w.Events), w.Ordered, w.Active, string(w.Description))
 	if err != nil {
-		return false, err
+		return w, false, err
 	}
-	n, err := res.RowsAffected()
-	return n > 0, err
+	w.UpdatedAt = w.UpdatedAt.UTC()
+	released, err = s.settle(ctx, w.ID)
+	return w, released, err
 }
 
 // DeleteWebhook ends a webhook. Its row and its deliveries stay as history; what was not
 // delivered yet becomes discarded.
 func (s *Store) DeleteWebhook(ctx context.Context, companyID, id int64) error {
-	return s.inTx(ctx, "delete webhook", func(tx transaction) error {
-		found, err := touches(ctx, tx, `UPDATE webhooks SET deleted_at = now(), active = false
-			WHERE id = $1 AND company_id = $2 AND deleted_at IS NULL`, id, companyID)
-		if err != nil {
-			return err
-		}
-		if !found {
-			return pipeline.Errorf(pipeline.CodeNotFound, "there is no such webhook")
-		}
-		if _, err := tx.ExecContext(ctx, discardPending, id); err != nil {
-			return err
-		}
-		_, err = tx.ExecContext(ctx, discardHeld, id)
+	n, err := s.exec(ctx, "delete webhook", `UPDATE webhooks SET deleted_at = now(), active = false
+		WHERE id = $1 AND company_id = $2 AND deleted_at IS NULL`, id, companyID)
+	if err != nil {
 		return err
-	})
+	}
+	if n == 0 {
+		return pipeline.Errorf(pipeline.CodeNotFound, "there is no such webhook")
+	}
+	_, err = s.settle(ctx, id)
+	return err
+}
+
+// settlements bring the deliveries of a webhook in line with how the webhook stands. Each has
+// an index for just the rows that it changes; see the migration.
+var settlements = []struct {
+	webhook  string // how the webhook stands
+	delivery string // what then must not be
+	order    string // that of the index, or batch after batch would read past the ones before
+	becomes  string
+	releases bool
+}{
+	{"NOT active AND deleted_at IS NULL", "status = 'pending'", byDue, "status = 'held', next_attempt_at = NULL", false},
+	{"deleted_at IS NOT NULL", "status = 'pending'", byDue, "status = 'discarded', next_attempt_at = NULL", false},
+	{"deleted_at IS NOT NULL", "status = 'held'", byEvent, "status = 'discarded', next_attempt_at = NULL", false},
+	{"active AND deleted_at IS NULL", "status = 'held'", byEvent, "status = 'pending', next_attempt_at = now()", true},
+	{"active AND deleted_at IS NULL AND NOT ordered", "status = 'pending' AND next_attempt_at = 'infinity'", byDue, "next_attempt_at = now()", true},
+}
+
+const (
+	byDue   = "next_attempt_at, id"
+	byEvent = "event_position"
+)
+
+// settleAtOnce is how many deliveries are changed in one transaction.
+const settleAtOnce = 5000
+
+// settle works through the settlements of a webhook and reports whether it released anything.
+//
+// There may be a million deliveries, so it goes in batches of their own: an append that is to
+// queue for this webhook waits for one batch at most, and what a crash or a time limit leaves
+// over, the sweep settles. Nothing is sent meanwhile that should not be, since what is read to
+// be sent is that of active webhooks. The webhook's row is locked, so that two who switch it to
+// and fro cannot both be at work.
+func (s *Store) settle(ctx context.Context, webhookID int64) (released bool, err error) {
+	for _, settlement := range settlements {
+		query := `WITH w AS MATERIALIZED (SELECT id FROM webhooks WHERE id = $1 AND ` + settlement.webhook + ` FOR SHARE)
+			UPDATE deliveries SET ` + settlement.becomes + ` WHERE id IN (
+				SELECT d.id FROM w CROSS JOIN LATERAL (
+					SELECT id FROM deliveries WHERE webhook_id = w.id AND ` + settlement.delivery + `
+					ORDER BY ` + settlement.order + ` LIMIT $2) d)
+			  AND ` + settlement.delivery
+		for n := int64(settleAtOnce); n == settleAtOnce; {
+			if n, err = s.execPlanned(ctx, "settle deliveries", query, webhookID, settleAtOnce); err != nil {
+				return released, err
+			}
+			released = released || n > 0 && settlement.releases
+		}
+	}
+	return released, nil
+}
+
+// unsettled finds webhooks whose deliveries are not in line with how the webhook stands. It does
+// not say EXISTS: for that, the planner expects to meet a match soon wherever it begins, and
+// reads the table from its start; the order leaves it only the index.
+func (s *Store) unsettled(ctx context.Context) ([]int64, error) {
+	var webhooks []int64
+	wrong := make([]string, len(settlements))
+	for i, settlement := range settlements {
+		wrong[i] = settlement.webhook + ` AND (SELECT id FROM deliveries WHERE webhook_id = w.id AND ` + settlement.delivery +
+			` ORDER BY ` + settlement.order + ` LIMIT 1) IS NOT NULL`
+	}
+	err := s.list(ctx, &webhooks, "unsettled webhooks", `SELECT id FROM webhooks w WHERE `+strings.Join(wrong, " OR "))
+	return webhooks, err
 }

@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -209,4 +210,48 @@ func webhookIDs(t *testing.T, d database, company, partnerKey int64, page pipeli
 		out[i] = w.ID
 	}
 	return out
+}
+
+// The process dies after a webhook was switched off, on, or deleted, and before its deliveries
+// were: nothing is sent that should not be, and the sweep settles what is left.
+func TestUnsettledDeliveries(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	w := newWebhook(t, d.Store, 1, []string{"proposal.*"})
+	p := newProposal(t, d.Store, newCustomer(t, d.Store, 1))
+	const many = 5001 // more than one batch
+	repeat(t, d, p, w, many)
+	swap := func(set string) {
+		_, err := d.DB.Exec(`UPDATE webhooks SET `+set+` WHERE id = $1`, w.ID)
+		require.NoError(t, err)
+	}
+	in := func(status string) int {
+		return count(t, d, `SELECT count(*) FROM deliveries WHERE webhook_id = $1 AND status = $2`, w.ID, status)
+	}
+
+	swap("active = false")
+	require.Empty(t, fresh(t, d, p))
+	require.Equal(t, []int64{w.ID}, sweep(t, d, time.Hour))
+	require.Equal(t, many, in("held"))
+	require.Empty(t, sweep(t, d, time.Hour))
+
+	swap("active = true, ordered = true")
+	require.Empty(t, due(t, d, w))
+	require.Equal(t, []int64{w.ID}, sweep(t, d, time.Hour))
+	require.Equal(t, many, in("pending"))
+	require.Equal(t, []string{entry(p, 1)}, entries(due(t, d, w)))
+	require.Empty(t, sweep(t, d, time.Hour))
+
+	swap("active = false")
+	require.Empty(t, due(t, d, w))
+	require.Zero(t, nextDue(t, d, w))
+	swap("active = true, ordered = false")
+	require.Equal(t, []int64{w.ID}, sweep(t, d, time.Hour))
+	require.Len(t, due(t, d, w), 200)
+
+	swap("active = false, deleted_at = now()")
+	require.Empty(t, due(t, d, w))
+	require.Equal(t, []int64{w.ID}, sweep(t, d, time.Hour))
+	require.Equal(t, many, in("discarded"))
+	require.Empty(t, sweep(t, d, time.Hour))
 }
