@@ -32,12 +32,12 @@ func localActivity[In, Out any](
 // The receivers are nil: the worker calls the method on the struct that it has registered.
 var (
 	recording  *activities.Recording
-	deliveries *activities.Deliveries
-	followUps  *activities.FollowUps
+	delivering *activities.Deliveries
+	following  *activities.FollowUps
 )
 
 // storePatience is how long a command waits for Postgres before the caller is told to try
-// again. It has to stay below the timeout of a workflow task (10 s).
+// again. It has to stay below submitPatience, so that the caller hears why.
 const storePatience = 6 * time.Second
 
 func storeOptions(summary string) workflow.LocalActivityOptions {
@@ -72,16 +72,15 @@ func storeFailure(err error) error {
 }
 
 // deliver has five tries, then leaves the deliveries to the sweep rather than hold the entity up.
-func (l *lifecycle[S]) deliver(ctx workflow.Context) workflow.Future {
-	ref := l.state.Ref()
+func (l *lifecycle[S]) deliver(ctx workflow.Context, deliveries int) workflow.Future {
 	o := workflow.ActivityOptions{
-		Summary:             fmt.Sprintf("tell partners of %s up to #%d", ref.Stream(), ref.Version),
+		Summary:             fmt.Sprintf("%s #%d → %s", l.latest.Type, l.latest.Version, count(deliveries, "webhook")),
 		StartToCloseTimeout: 40 * time.Second,
 		RetryPolicy: &temporal.RetryPolicy{
 			InitialInterval: 500 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 10 * time.Second, MaximumAttempts: 5,
 		},
 	}
-	return activity(ctx, o, deliveries.DeliverWebhooks, activities.DeliverInput{Stream: ref.Stream()})
+	return activity(ctx, o, delivering.DeliverWebhooks, activities.DeliverInput{Stream: l.latest.Stream})
 }
 
 // signCustomer is tried for a day: a signature that does not reach its customer is a fact lost.
@@ -94,7 +93,7 @@ func signCustomer(ctx workflow.Context, in activities.SignCustomerInput) workflo
 			InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: time.Minute,
 		},
 	}
-	return activity(ctx, o, followUps.SignCustomer, in)
+	return activity(ctx, o, following.SignCustomer, in)
 }
 
 func drain(ctx workflow.Context, in activities.DrainInput) (activities.DrainResult, error) {
@@ -107,7 +106,7 @@ func drain(ctx workflow.Context, in activities.DrainInput) (activities.DrainResu
 		},
 	}
 	var out activities.DrainResult
-	err := activity(ctx, o, deliveries.DrainDeliveries, in).Get(ctx, &out)
+	err := activity(ctx, o, delivering.DrainDeliveries, in).Get(ctx, &out)
 	return out, err
 }
 
@@ -120,6 +119,6 @@ func sweep(ctx workflow.Context) (activities.SweepResult, error) {
 		},
 	}
 	var out activities.SweepResult
-	err := activity(ctx, o, deliveries.SweepDeliveries, activities.SweepInput{}).Get(ctx, &out)
+	err := activity(ctx, o, delivering.SweepDeliveries, activities.SweepInput{}).Get(ctx, &out)
 	return out, err
 }

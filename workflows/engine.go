@@ -48,6 +48,11 @@ const (
 	maxRemembered  = 100
 )
 
+// workflowTaskTimeout is how long an entity stands still when a worker is killed while it has a
+// task of that entity; the next worker gets it then. A local activity that takes longer extends
+// its task by itself.
+const workflowTaskTimeout = 3 * time.Second
+
 // Submit sends a command to the entity's workflow, which is started where it does not run, and
 // waits for what becomes of it. Every error has a code of package pipeline in its chain;
 // CodeUnavailable means that the outcome is not known, and that the same submission may be
@@ -116,7 +121,7 @@ func (e *Engine) start(s Submission) (client.WithStartWorkflowOperation, error) 
 		attributes = append(attributes, AttributeStage.ValueSet(stage))
 	}
 	options := client.StartWorkflowOptions{
-		ID: string(s.Stream), TaskQueue: TaskQueue,
+		ID: string(s.Stream), TaskQueue: TaskQueue, WorkflowTaskTimeout: workflowTaskTimeout,
 		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
 		WorkflowIDReusePolicy:    enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
 		TypedSearchAttributes:    temporal.NewSearchAttributes(attributes...),

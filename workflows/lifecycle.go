@@ -63,7 +63,8 @@ type lifecycle[S pipeline.State[S]] struct {
 	state     S
 	listed    string
 	lock      workflow.Mutex
-	undeliver int // events recorded whose deliveries are still to be sent
+	undeliver int // deliveries that were recorded and are still to be sent
+	latest    pipeline.Event
 	followUps []activities.SignCustomerInput
 	stillborn bool // the first command came to nothing
 	story     story
@@ -124,7 +125,7 @@ func (l *lifecycle[S]) work(ctx workflow.Context) {
 	l.undeliver, l.followUps = 0, nil
 	var running []workflow.Future
 	if deliveries > 0 {
-		running = append(running, l.deliver(ctx))
+		running = append(running, l.deliver(ctx, deliveries))
 	}
 	for _, f := range followUps {
 		running = append(running, signCustomer(ctx, f))
@@ -234,7 +235,7 @@ func (l *lifecycle[S]) foldIn(ctx workflow.Context, events []pipeline.Event, id 
 
 // advance makes a recorded event the present state, and queues what it entails.
 func (l *lifecycle[S]) advance(ctx workflow.Context, e pipeline.Event, next S, deliveries int) (Outcome, error) {
-	l.state = next
+	l.state, l.latest = next, e
 	l.undeliver += deliveries
 	if e.Type == pipeline.TypeContractSigned {
 		l.followUps = append(l.followUps, activities.SignCustomerInput{
