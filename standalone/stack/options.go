@@ -12,8 +12,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/caarlos0/env/v11"
-
 	"github.com/dealwright/dealwright/cmd/dealwright/app"
 	"github.com/dealwright/dealwright/postgres"
 )
@@ -40,10 +38,10 @@ const localTargets = "127.0.0.0/8,::1/128"
 // ReadOptions reads the environment.
 func ReadOptions(version string) (Options, error) {
 	var o Options
-	if err := env.Parse(&o); err != nil {
-		return Options{}, fmt.Errorf("read environment: %w", err)
+	err := app.ReadEnvironment(&o)
+	if err != nil {
+		return Options{}, err
 	}
-	var err error
 	if o.App, err = app.ReadConfig(version); err != nil {
 		return Options{}, err
 	}
@@ -53,9 +51,28 @@ func ReadOptions(version string) (Options, error) {
 	if _, set := os.LookupEnv("DEALWRIGHT_ALLOW_TARGETS"); !set {
 		o.App.AllowTargets = localTargets
 	}
+	if err := o.check(); err != nil {
+		return Options{}, err
+	}
 	o.Logger, err = o.App.Logger(os.Stderr)
 	return o, err
 }
+
+// check finds what is set wrong before anything is started.
+func (o *Options) check() error {
+	wrong := []error{o.App.CheckValues()}
+	for name, port := range map[string]int{
+		"DEALWRIGHT_TEMPORAL_PORT": o.TemporalPort, "DEALWRIGHT_UI_PORT": o.UIPort,
+		"DEALWRIGHT_TEMPORAL_METRICS_PORT": o.MetricsPort,
+	} {
+		if port < 0 || port > maxPort {
+			wrong = append(wrong, fmt.Errorf("%s has to be between 0 and %d, not %d", name, maxPort, port))
+		}
+	}
+	return errors.Join(wrong...)
+}
+
+const maxPort = 1<<16 - 1
 
 // keepSecrets fills in the keys that were not given: made at the first start, and kept in the
 // data folder.

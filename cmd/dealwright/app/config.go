@@ -7,10 +7,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
+	"os"
+	"reflect"
 	"strings"
 
 	"github.com/caarlos0/env/v11"
 
+	"github.com/dealwright/dealwright/postgres"
 	"github.com/dealwright/dealwright/webhook"
 )
 
@@ -29,23 +33,62 @@ type Config struct {
 	Version       string `env:"-"`
 }
 
-// ReadConfig reads the environment and checks what can be checked without reaching anything.
+// ReadConfig reads the environment.
 func ReadConfig(version string) (Config, error) {
 	cfg := Config{Version: version}
-	if err := env.Parse(&cfg); err != nil {
-		return Config{}, fmt.Errorf("read environment: %w", err)
+	err := ReadEnvironment(&cfg)
+	return cfg, err
+}
+
+// ReadEnvironment fills a struct in whose fields have env tags. Its error names the variables
+// that do not fit, which those of the library do not.
+func ReadEnvironment(into any) error {
+	err := env.Parse(into)
+	all, ok := errors.AsType[env.AggregateError](err)
+	if !ok {
+		return err
 	}
-	return cfg, nil
+	wrong := make([]error, len(all.Errors))
+	for i, one := range all.Errors {
+		wrong[i] = one
+		parse, ok := errors.AsType[env.ParseError](one)
+		if !ok {
+			continue
+		}
+		if field, ok := reflect.TypeOf(into).Elem().FieldByName(parse.Name); ok {
+			name := field.Tag.Get("env")
+			wrong[i] = fmt.Errorf("%s is %q, which is no %s", name, os.Getenv(name), field.Type)
+		}
+	}
+	return errors.Join(wrong...)
 }
 
 // Check says what is missing or wrong for a process that serves.
 func (c Config) Check() error {
-	var wrong []error
+	var missing []error
 	if c.DatabaseURL == "" {
-		wrong = append(wrong, errors.New("DATABASE_URL is not set: postgres://user:password@host:port/database"))
+		missing = append(missing, errors.New("DATABASE_URL is not set: postgres://user:password@host:port/database"))
 	}
 	if c.EncryptionKey == "" {
-		wrong = append(wrong, errors.New("DEALWRIGHT_ENCRYPTION_KEY is not set; make one with: openssl rand -base64 32"))
+		missing = append(missing, errors.New("DEALWRIGHT_ENCRYPTION_KEY is not set; make one with: openssl rand -base64 32"))
+	}
+	return errors.Join(append(missing, c.CheckValues())...)
+}
+
+// CheckValues says what is wrong with what is set, without reaching anything. What is missing
+// may still be filled in.
+func (c Config) CheckValues() error {
+	var wrong []error
+	if _, _, err := net.SplitHostPort(c.Addr); err != nil {
+		wrong = append(wrong, fmt.Errorf("DEALWRIGHT_ADDR has to be host:port: %w", err))
+	}
+	if c.EncryptionKey != "" {
+		if _, err := postgres.NewSealer(c.EncryptionKey); err != nil {
+			wrong = append(wrong, err)
+		}
+	}
+	if c.MaxConns < 1 {
+		wrong = append(wrong, fmt.Errorf("DEALWRIGHT_MAX_CONNS has to be 1 or more, not %d", c.MaxConns))
 	}
 	if c.Key != "" && (!strings.HasPrefix(c.Key, "dw_") || len(c.Key) < 35) {
 		wrong = append(wrong, errors.New("DEALWRIGHT_KEY has to be dw_ and at least 32 characters"))
