@@ -1,0 +1,165 @@
+package e2e_test
+
+import (
+	"context"
+	"database/sql"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
+	temporallog "go.temporal.io/sdk/log"
+
+	"github.com/dealwright/dealwright/cmd/dealwright/app"
+	"github.com/dealwright/dealwright/postgres"
+	"github.com/dealwright/dealwright/standalone/stack"
+)
+
+// retrySchedule makes four attempts within a second.
+const retrySchedule = "200ms,200ms,200ms"
+
+// attemptsInAll is how many attempts that schedule makes.
+const attemptsInAll = 4
+
+// renewAfter is how long a history gets before its workflow continues as new: some sixteen
+// transitions, so that it happens all the time here.
+const renewAfter = 200
+
+// engine is everything, running in this process, with a look behind the scenes.
+type engine struct {
+	*stack.Stack
+
+	dir      string
+	store    *postgres.Store
+	db       *sql.DB
+	temporal client.Client
+}
+
+// startEngine starts one with a new data folder.
+func startEngine(ctx context.Context) (*engine, error) {
+	dir, err := makeFolder()
+	if err != nil {
+		return nil, err
+	}
+	e := &engine{dir: dir}
+	encryptionKey := base64.StdEncoding.EncodeToString([]byte(strings.Repeat("k", 32)))
+	e.Stack, err = stack.Start(ctx, stack.Options{
+		App: app.Config{
+			Addr: "127.0.0.1:0", EncryptionKey: encryptionKey, AllowTargets: "127.0.0.0/8,::1/128",
+			RetrySchedule: retrySchedule, MaxConns: 20, Version: "e2e",
+		},
+		Data:               dir,
+		TemporalRenewAfter: renewAfter,
+		Logger:             logger(),
+	})
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	if err := e.connect(ctx, encryptionKey); err != nil {
+		return nil, errors.Join(err, e.stop())
+	}
+	return e, nil
+}
+
+func (e *engine) connect(ctx context.Context, encryptionKey string) error {
+	sealer, err := postgres.NewSealer(encryptionKey)
+	if err != nil {
+		return err
+	}
+	if e.store, err = postgres.Open(postgres.Config{URL: e.DatabaseURL(), Sealer: sealer}); err != nil {
+		return err
+	}
+	if e.db, err = sql.Open("postgres", e.DatabaseURL()); err != nil {
+		return err
+	}
+	e.temporal, err = client.DialContext(ctx, client.Options{
+		HostPort: e.Ready().Temporal, Logger: temporallog.NewStructuredLogger(slog.New(slog.DiscardHandler)),
+	})
+	return err
+}
+
+// logger shows what the engine has to say when tests run with -v.
+func logger() *slog.Logger {
+	if !testing.Verbose() {
+		return slog.New(slog.DiscardHandler)
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+}
+
+// stop ends the engine and removes its data.
+func (e *engine) stop() error {
+	var all []error
+	if e.temporal != nil {
+		e.temporal.Close()
+	}
+	if e.db != nil {
+		all = append(all, e.db.Close())
+	}
+	if e.store != nil {
+		all = append(all, e.store.Close())
+	}
+	all = append(all, e.Stop(), os.RemoveAll(e.dir))
+	return errors.Join(all...)
+}
+
+// shared is the engine that most tests use, started by the first one that does.
+var shared struct {
+	once   sync.Once
+	engine *engine
+	err    error
+}
+
+func sharedEngine(t *testing.T) *engine {
+	t.Helper()
+	shared.once.Do(func() { shared.engine, shared.err = startEngine(context.Background()) })
+	require.NoError(t, shared.err)
+	return shared.engine
+}
+
+// endShared ends the shared engine, after a last look at all that the tests have left in it.
+func endShared() error {
+	if shared.engine == nil {
+		return nil
+	}
+	return errors.Join(shared.engine.audit(context.Background()), shared.engine.stop())
+}
+
+// ownEngine is one that a test may do harm to.
+func ownEngine(t *testing.T) *engine {
+	t.Helper()
+	e, err := startEngine(t.Context())
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		require.NoError(t, e.audit(context.Background()))
+		require.NoError(t, e.stop())
+	})
+	return e
+}
+
+// audit holds the whole store against the promises: every stream's versions are 1, 2, 3… and
+// every projection is the fold of its events.
+func (e *engine) audit(ctx context.Context) error {
+	var gaps int
+	err := e.db.QueryRowContext(ctx, `SELECT count(*) FROM (
+		SELECT FROM events GROUP BY stream HAVING min(version) <> 1 OR max(version) <> count(*)) s`).Scan(&gaps)
+	if err != nil {
+		return fmt.Errorf("look for gaps: %w", err)
+	}
+	if gaps > 0 {
+		return fmt.Errorf("%d streams have gaps", gaps)
+	}
+	sum, err := e.store.Rebuild(ctx, true, func(postgres.Rebuilt) {})
+	if err != nil {
+		return fmt.Errorf("rebuild: %w", err)
+	}
+	if len(sum.Differences) > 0 {
+		return fmt.Errorf("projections differ from their events: %v", sum.Differences)
+	}
+	return nil
+}
