@@ -141,7 +141,9 @@ func (s *Server) Routes() []Route {
 
 		{http.MethodGet, "/", open, nil, s.about},
 		{http.MethodGet, "/healthz", open, nil, s.healthz},
+		{http.MethodHead, "/healthz", open, nil, s.healthz}, // some load balancers probe so
 		{http.MethodGet, "/readyz", open, nil, s.readyz},
+		{http.MethodHead, "/readyz", open, nil, s.readyz},
 		{http.MethodGet, "/metrics", open, nil, s.showMetrics},
 	}
 }

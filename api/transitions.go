@@ -107,8 +107,8 @@ func (s *Server) transitionCommand(
 		return pipeline.Command{}, err
 	}
 	cmd := pipeline.Command{Type: in.Type, Data: in.Data, Actor: in.Actor, OccurredAt: at}
-	if !slices.Contains(entry.Kinds, kind) {
-		return cmd, nil
+	if !slices.Contains(entry.Kinds, kind) || in.Type == pipeline.TypeCustomerCreated {
+		return cmd, nil // never legal here, whatever its data
 	}
 	if err := schemas.ValidateData(in.Type, in.Data, "/data"); err != nil {
 		return pipeline.Command{}, err

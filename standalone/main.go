@@ -23,7 +23,17 @@ func main() {
 	}
 }
 
+const usage = `Usage: dealwright-standalone
+
+Runs API, worker, Temporal with its UI, and a Postgres of its own, in one process.
+It takes no arguments; the environment configures it (README.md, "Configuration").
+`
+
 func run() error {
+	if len(os.Args) > 1 {
+		fmt.Fprint(os.Stderr, usage)
+		return nil
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	options, err := stack.ReadOptions(version)

@@ -73,14 +73,15 @@ func storeFailure(err error) error {
 
 // deliver has five tries, then leaves the deliveries to the sweep rather than hold the entity up.
 func (l *lifecycle[S]) deliver(ctx workflow.Context, deliveries int) workflow.Future {
+	ref := l.state.Ref()
 	o := workflow.ActivityOptions{
-		Summary:             fmt.Sprintf("%s #%d → %s", l.latest.Type, l.latest.Version, count(deliveries, "webhook")),
+		Summary:             fmt.Sprintf("%s#%d → %s", l.latest, ref.Version, count(deliveries, "webhook")),
 		StartToCloseTimeout: 40 * time.Second,
 		RetryPolicy: &temporal.RetryPolicy{
 			InitialInterval: 500 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 10 * time.Second, MaximumAttempts: 5,
 		},
 	}
-	return activity(ctx, o, delivering.DeliverWebhooks, activities.DeliverInput{Stream: l.latest.Stream})
+	return activity(ctx, o, delivering.DeliverWebhooks, activities.DeliverInput{Stream: ref.Stream()})
 }
 
 // signCustomer is tried for a day: a signature that does not reach its customer is a fact lost.

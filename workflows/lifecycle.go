@@ -6,6 +6,7 @@ package workflows
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
@@ -63,20 +64,24 @@ type lifecycle[S pipeline.State[S]] struct {
 	state     S
 	listed    string
 	lock      workflow.Mutex
-	undeliver int // deliveries that were recorded and are still to be sent
-	latest    pipeline.Event
-	followUps []activities.SignCustomerInput
-	stillborn bool // the first command came to nothing
+	undeliver int                            // deliveries that were recorded and are still to be sent
+	latest    string                         // type of the latest event that this run has seen, for people to read
+	ensuing   []activities.SignCustomerInput // follow-ups that have not begun
+	begun     []activities.SignCustomerInput // follow-ups that have not ended
+	stillborn bool                           // the first command came to nothing
 	story     story
 }
 
 func newLifecycle[S pipeline.State[S]](ctx workflow.Context, state S, listed string, left Left) *lifecycle[S] {
 	return &lifecycle[S]{
-		state: state, listed: listed, lock: workflow.NewMutex(ctx), undeliver: left.Undelivered, followUps: left.FollowUps,
+		state: state, listed: listed, lock: workflow.NewMutex(ctx), undeliver: left.Undelivered, ensuing: left.FollowUps,
 	}
 }
 
-func (l *lifecycle[S]) left() Left { return Left{Undelivered: l.undeliver, FollowUps: l.followUps} }
+// left: a follow-up that is under way when the run ends is begun anew by the next run.
+func (l *lifecycle[S]) left() Left {
+	return Left{Undelivered: l.undeliver, FollowUps: slices.Concat(l.begun, l.ensuing)}
+}
 
 // run takes commands until there is so much history that a new run is due.
 func (l *lifecycle[S]) run(ctx workflow.Context, renew func(*lifecycle[S]) error) (LifecycleResult, error) {
@@ -106,7 +111,7 @@ func (l *lifecycle[S]) version() int64 { return l.state.Ref().Version }
 // hasWork: once a new run is due, what is left is for that one to do. Under a steady stream of
 // commands there is always something left, and the history would grow until Temporal ends it.
 func (l *lifecycle[S]) hasWork(ctx workflow.Context) bool {
-	return (l.undeliver > 0 || len(l.followUps) > 0) && !workflow.GetInfo(ctx).GetContinueAsNewSuggested()
+	return (l.undeliver > 0 || len(l.ensuing) > 0) && !workflow.GetInfo(ctx).GetContinueAsNewSuggested()
 }
 
 // isFull: a new run may begin only when no handler is at work, or its update would be lost.
@@ -118,23 +123,33 @@ func (l *lifecycle[S]) isOver(ctx workflow.Context) bool {
 	return l.stillborn && l.version() == 0 && workflow.AllHandlersFinished(ctx)
 }
 
-// work sends what is queued and carries over what follows, side by side. Neither failing ends
-// the lifecycle: deliveries are in the store, where the sweep finds them.
+// work begins what follows from the latest events and sends what is queued. Follow-ups may
+// take long, and nothing waits for them. A failure ends nothing: what was not delivered is in
+// the store, where the sweep finds it.
 func (l *lifecycle[S]) work(ctx workflow.Context) {
-	deliveries, followUps := l.undeliver, l.followUps
-	l.undeliver, l.followUps = 0, nil
-	var running []workflow.Future
-	if deliveries > 0 {
-		running = append(running, l.deliver(ctx, deliveries))
+	for _, f := range l.ensuing {
+		l.begin(ctx, f)
 	}
-	for _, f := range followUps {
-		running = append(running, signCustomer(ctx, f))
+	l.ensuing = nil
+	if l.undeliver == 0 {
+		return
 	}
-	for _, f := range running {
-		if err := f.Get(ctx, nil); err != nil {
-			workflow.GetLogger(ctx).Warn("left to the sweep", "stream", l.state.Ref().Stream(), "error", err)
+	deliveries := l.undeliver
+	l.undeliver = 0
+	if err := l.deliver(ctx, deliveries).Get(ctx, nil); err != nil {
+		workflow.GetLogger(ctx).Warn("deliveries are left to the sweep", "stream", l.state.Ref().Stream(), "error", err)
+	}
+}
+
+func (l *lifecycle[S]) begin(ctx workflow.Context, f activities.SignCustomerInput) {
+	l.begun = append(l.begun, f)
+	ended := signCustomer(ctx, f)
+	workflow.Go(ctx, func(ctx workflow.Context) {
+		if err := ended.Get(ctx, nil); err != nil {
+			workflow.GetLogger(ctx).Error("customer was not moved to Signed", "customer", f.CustomerID, "error", err)
 		}
-	}
+		l.begun = slices.DeleteFunc(l.begun, func(other activities.SignCustomerInput) bool { return other == f })
+	})
 }
 
 // validate refuses what is illegal before anything is written anywhere. Where the caller has
@@ -185,7 +200,8 @@ func (l *lifecycle[S]) decide(ctx workflow.Context, t Transition) (Outcome, erro
 		}
 		if len(result.Newer) == 0 {
 			event.Position, event.RecordedAt = result.Appended.Position, result.Appended.RecordedAt
-			return l.advance(ctx, event, next, result.Appended.Deliveries)
+			l.undeliver += result.Appended.Deliveries
+			return l.advance(event, next, result.Appended.Deliveries), l.show(ctx)
 		}
 		recorded, err := l.foldIn(ctx, result.Newer, event.ID)
 		if err != nil || recorded.Event.ID != "" {
@@ -221,39 +237,32 @@ func (l *lifecycle[S]) foldIn(ctx workflow.Context, events []pipeline.Event, id 
 		if err != nil {
 			return Outcome{}, activities.Failure(err)
 		}
-		out, err := l.advance(ctx, e, next, 0)
-		if err != nil {
-			return Outcome{}, err
-		}
+		out := l.advance(e, next, 0)
 		l.undeliver++ // whether it still has deliveries to send is not known here; one look tells
 		if e.ID == id {
 			found = out
 		}
 	}
-	return found, nil
+	return found, l.show(ctx)
 }
 
 // advance makes a recorded event the present state, and queues what it entails.
-func (l *lifecycle[S]) advance(ctx workflow.Context, e pipeline.Event, next S, deliveries int) (Outcome, error) {
-	l.state, l.latest = next, e
-	l.undeliver += deliveries
+func (l *lifecycle[S]) advance(e pipeline.Event, next S, deliveries int) Outcome {
+	l.state, l.latest = next, string(e.Type)+" "
 	if e.Type == pipeline.TypeContractSigned {
-		l.followUps = append(l.followUps, activities.SignCustomerInput{
+		l.ensuing = append(l.ensuing, activities.SignCustomerInput{
 			CompanyID: e.CompanyID, CustomerID: e.CustomerID, Actor: e.Actor,
 			Cause: pipeline.Cause{EventID: e.ID, Type: e.Type, Stream: e.Stream},
 		})
 	}
 	l.story.add(e, deliveries)
-	workflow.SetCurrentDetails(ctx, l.story.String())
-	if err := l.list(ctx); err != nil {
-		return Outcome{}, err
-	}
-	return Outcome{Event: e, Allowed: next.Allowed()}, nil
+	return Outcome{Event: e, Allowed: next.Allowed()}
 }
 
-// list shows the stage in the search attributes, where it is another than before: an upsert
-// is a write, and most events do not change the stage.
-func (l *lifecycle[S]) list(ctx workflow.Context) error {
+// show brings up to date what an operator sees. The search attribute only where the stage is
+// another than before: an upsert is a write, and most events do not change the stage.
+func (l *lifecycle[S]) show(ctx workflow.Context) error {
+	workflow.SetCurrentDetails(ctx, l.story.String())
 	stage := l.state.Stage()
 	if stage == l.listed {
 		return nil

@@ -187,7 +187,7 @@ func rebuildCommand(version string) *cobra.Command {
 
 func rebuild(ctx context.Context, s *postgres.Store, dryRun bool, out, progress io.Writer) error {
 	sum, err := s.Rebuild(ctx, dryRun, func(r postgres.Rebuilt) {
-		fmt.Fprintf(progress, "%d streams, %d events, %d differences\n", r.Streams, r.Events, len(r.Differences))
+		fmt.Fprintf(progress, "%d streams, %d events, %d differences\n", r.Streams, r.Events, r.Differing)
 	})
 	if err != nil {
 		return err
@@ -195,8 +195,8 @@ func rebuild(ctx context.Context, s *postgres.Store, dryRun bool, out, progress 
 	for _, d := range sum.Differences {
 		fmt.Fprintf(out, "%s %s: was %s, is %s\n", d.Stream, d.Field, d.Was, d.Is)
 	}
-	fmt.Fprintf(out, "%d streams, %d events, %d differences\n", sum.Streams, sum.Events, len(sum.Differences))
-	if dryRun && len(sum.Differences) > 0 {
+	fmt.Fprintf(out, "%d streams, %d events, %d differences\n", sum.Streams, sum.Events, sum.Differing)
+	if dryRun && sum.Differing > 0 {
 		return errors.New("projections differ from their events; run without --dry-run to put them right")
 	}
 	return nil
