@@ -5,6 +5,7 @@ package activities
 
 import (
 	"context"
+	"slices"
 
 	"github.com/dealwright/dealwright/pipeline"
 )
@@ -43,7 +44,6 @@ func (r *Recording) AppendEvent(ctx context.Context, in AppendInput) (AppendResu
 	if err == nil {
 		return AppendResult{Appended: appended}, nil
 	}
-	// A key that seems to be taken may have been taken by an earlier run of this very append.
 	code := pipeline.CodeOf(err)
 	if code != pipeline.CodeConflict && code != pipeline.CodeIdempotencyKeyReused {
 		return AppendResult{}, Failure(err)
@@ -52,10 +52,28 @@ func (r *Recording) AppendEvent(ctx context.Context, in AppendInput) (AppendResu
 	if readErr != nil {
 		return AppendResult{}, Failure(readErr)
 	}
-	if len(newer) == 0 {
+	// A key that seems to be taken may have been taken by an earlier run of this very append.
+	// Where it was not, deciding again would end here again.
+	isThere := slices.ContainsFunc(newer, func(e pipeline.Event) bool { return e.ID == in.Event.ID })
+	if len(newer) == 0 || (code == pipeline.CodeIdempotencyKeyReused && !isThere) {
 		return AppendResult{}, Failure(err)
 	}
-	return AppendResult{Newer: newer}, nil
+	return AppendResult{Newer: fitting(newer)}, nil
+}
+
+// newerBytes bounds what one result carries, well below Temporal's limit of 2 MiB.
+const newerBytes = 1 << 20
+
+// fitting cuts events off that are too much for one result, but never the first.
+func fitting(events []pipeline.Event) []pipeline.Event {
+	size := 0
+	for i, e := range events {
+		size += len(e.State) + len(e.Payload)
+		if i > 0 && size > newerBytes {
+			return events[:i]
+		}
+	}
+	return events
 }
 
 // ReadInput names a stream and what is known of it.
@@ -76,5 +94,6 @@ func (r *Recording) ReadStream(ctx context.Context, in ReadInput) (ReadResult, e
 	if err != nil {
 		return ReadResult{}, Failure(err)
 	}
-	return ReadResult{Events: events, More: len(events) == newerLimit}, nil
+	fit := fitting(events)
+	return ReadResult{Events: fit, More: len(events) == newerLimit || len(fit) < len(events)}, nil
 }

@@ -23,7 +23,7 @@ type DeliveryStore interface {
 	SweepDeliveries(ctx context.Context, grace time.Duration, limit int) ([]int64, error)
 }
 
-// Sender makes one attempt.
+// Sender makes one attempt. It carries it through even if ctx is cancelled meanwhile.
 type Sender interface {
 	Deliver(ctx context.Context, d pipeline.Dispatch) pipeline.Result
 }
@@ -40,13 +40,15 @@ type Deliveries struct {
 	Waker  Waker
 }
 
-// The bounds of one activity: how much it reads, how many requests it has under way at once,
-// and how long an entity goes on sending before it leaves the rest to the webhooks.
+// The bounds of one activity: how much it reads at a time, how many requests one webhook gets
+// at once, how long an entity goes on sending before it leaves the rest to the webhooks, and
+// how long it may take to settle what was sent.
 const (
 	freshLimit     = 500
 	dueLimit       = 200
 	concurrency    = 20
 	entityPatience = 15 * time.Second
+	settlePatience = 10 * time.Second
 )
 
 // DeliverInput names the entity whose deliveries are to be sent.
@@ -65,25 +67,36 @@ type DeliverResult struct {
 // webhooks side by side. After a webhook's first failure or slow answer the rest of its queue
 // is left to its own workflow, so a bad partner costs an entity one wait at most, once.
 func (d *Deliveries) DeliverWebhooks(ctx context.Context, in DeliverInput) (DeliverResult, error) {
-	fresh, err := d.Store.FreshDeliveries(ctx, in.Stream, freshLimit)
-	if err != nil {
-		return DeliverResult{}, Failure(err)
+	var out DeliverResult
+	begin := until(ctx, entityPatience)
+	for {
+		fresh, err := d.Store.FreshDeliveries(ctx, in.Stream, freshLimit)
+		if err != nil {
+			return out, Failure(err)
+		}
+		// All webhooks at once: were there a limit, so many dead ones would keep the others waiting.
+		sent := sendQueues(ctx, d.Sender, queues(fresh, byWebhook), freshLimit, begin, func(r pipeline.Result) bool {
+			return r.OK() && !slow(r)
+		})
+		if err := d.settle(ctx, fresh, sent, &out); err != nil {
+			return out, Failure(err)
+		}
+		if len(fresh) < freshLimit {
+			return out, nil
+		}
 	}
-	patience, cancel := context.WithTimeout(ctx, entityPatience)
-	defer cancel()
-	sent := sendQueues(ctx, d.Sender, queues(fresh, byWebhook), func(r pipeline.Result) bool {
-		return r.OK() && !slow(r) && patience.Err() == nil
-	})
-	if err := d.record(ctx, sent); err != nil {
-		return DeliverResult{}, Failure(err)
-	}
-	return d.leaveRest(ctx, fresh, sent)
 }
 
-// leaveRest hands over what was not tried and wakes the webhooks that have something to do.
-func (d *Deliveries) leaveRest(ctx context.Context, fresh []pipeline.Dispatch, sent []pipeline.Result) (DeliverResult, error) {
-	var out DeliverResult
-	tried := map[int64]bool{}
+// settle records what was sent, hands over what was not tried, and wakes the webhooks that
+// have something to do. It does so even where the activity was cancelled meanwhile: partners
+// got what they got.
+func (d *Deliveries) settle(ctx context.Context, fresh []pipeline.Dispatch, sent []pipeline.Result, out *DeliverResult) error {
+	ctx, cancel := settling(ctx)
+	defer cancel()
+	if err := d.record(ctx, sent); err != nil {
+		return err
+	}
+	tried := make(map[int64]bool, len(sent))
 	var wake []int64
 	for _, r := range sent {
 		tried[r.DeliveryID] = true
@@ -93,6 +106,7 @@ func (d *Deliveries) leaveRest(ctx context.Context, fresh []pipeline.Dispatch, s
 		case pipeline.DeliveryPending:
 			out.Later++
 			wake = append(wake, r.WebhookID)
+		default: // it was the last attempt: nothing is left to do
 		}
 	}
 	var rest []int64
@@ -103,12 +117,16 @@ func (d *Deliveries) leaveRest(ctx context.Context, fresh []pipeline.Dispatch, s
 		}
 	}
 	out.Later += len(rest)
-	if len(rest) > 0 {
-		if err := d.Store.HandOver(ctx, rest); err != nil {
-			return out, Failure(err)
-		}
+	return d.leave(ctx, rest, wake)
+}
+
+// leave hands deliveries over to their webhooks and wakes those. One failing does not keep the
+// other from being done: what has been recorded by now is not seen again by a retry.
+func (d *Deliveries) leave(ctx context.Context, rest, wake []int64) error {
+	if len(rest) == 0 {
+		return d.wake(ctx, wake)
 	}
-	return out, d.wake(ctx, wake)
+	return errors.Join(d.Store.HandOver(ctx, rest), d.wake(ctx, wake))
 }
 
 func (d *Deliveries) wake(ctx context.Context, webhooks []int64) error {
@@ -117,7 +135,7 @@ func (d *Deliveries) wake(ctx context.Context, webhooks []int64) error {
 	for _, id := range slices.Compact(webhooks) {
 		failed = errors.Join(failed, d.Waker.WakeWebhook(ctx, id))
 	}
-	return Failure(failed)
+	return failed
 }
 
 // DrainInput names the webhook whose due deliveries are to be sent.
@@ -137,11 +155,11 @@ type DrainResult struct {
 const drainPatience = time.Minute
 
 // DrainDeliveries sends what is due at one webhook, each entity's in order, entities side by
-// side, batch after batch with a heartbeat between.
+// side, batch after batch, with a heartbeat after every attempt.
 func (d *Deliveries) DrainDeliveries(ctx context.Context, in DrainInput) (DrainResult, error) {
 	var out DrainResult
-	until := time.Now().Add(drainPatience)
-	for time.Now().Before(until) {
+	begin := until(ctx, drainPatience)
+	for begin() {
 		due, err := d.Store.DueDeliveries(ctx, in.WebhookID, dueLimit)
 		if err != nil {
 			return out, Failure(err)
@@ -149,25 +167,38 @@ func (d *Deliveries) DrainDeliveries(ctx context.Context, in DrainInput) (DrainR
 		if len(due) == 0 {
 			break
 		}
-		sent := sendQueues(ctx, d.Sender, queues(due, byStream), func(pipeline.Result) bool { return true })
-		if err := d.record(ctx, sent); err != nil {
+		if err := d.drainBatch(ctx, due, begin, &out); err != nil {
 			return out, Failure(err)
 		}
-		for _, r := range sent {
-			if r.OK() {
-				out.Delivered++
-			} else {
-				out.Failed++
-			}
-		}
-		activity.RecordHeartbeat(ctx, out)
-		if ctx.Err() != nil {
-			return out, ctx.Err()
-		}
+	}
+	if ctx.Err() != nil {
+		return out, ctx.Err()
 	}
 	next, err := d.Store.NextDue(ctx, in.WebhookID)
 	out.NextDue = next
 	return out, Failure(err)
+}
+
+func (d *Deliveries) drainBatch(ctx context.Context, due []pipeline.Dispatch, begin func() bool, out *DrainResult) error {
+	progress := *out
+	sent := sendQueues(ctx, d.Sender, queues(due, byStream), concurrency, begin, func(pipeline.Result) bool {
+		activity.RecordHeartbeat(ctx, progress) // a batch may take longer than the heartbeat's timeout
+		return true
+	})
+	settled, cancel := settling(ctx)
+	defer cancel()
+	if err := d.record(settled, sent); err != nil {
+		return err
+	}
+	for _, r := range sent {
+		if r.OK() {
+			out.Delivered++
+		} else {
+			out.Failed++
+		}
+	}
+	activity.RecordHeartbeat(ctx, *out)
+	return nil
 }
 
 // The sweep's bounds: how long a delivery may lie before somebody has to look after it, and
@@ -192,7 +223,7 @@ func (d *Deliveries) SweepDeliveries(ctx context.Context, _ SweepInput) (SweepRe
 	if err != nil {
 		return SweepResult{}, Failure(err)
 	}
-	return SweepResult{Woken: len(webhooks)}, d.wake(ctx, webhooks)
+	return SweepResult{Woken: len(webhooks)}, Failure(d.wake(ctx, webhooks))
 }
 
 // record writes a batch of attempts, unless there was none.
@@ -239,20 +270,43 @@ func queues[K comparable](dispatches []pipeline.Dispatch, key func(pipeline.Disp
 	return out
 }
 
-// sendQueues works queues off side by side, each in order and only as long as goOn says so.
-func sendQueues(ctx context.Context, s Sender, queues []queue, goOn func(pipeline.Result) bool) []pipeline.Result {
+// until says whether there is still time to begin an attempt: not when patience is used up,
+// and not when the activity was cancelled or its worker is about to stop.
+func until(ctx context.Context, patience time.Duration) func() bool {
+	end := time.Now().Add(patience)
+	stopping := activity.GetWorkerStopChannel(ctx)
+	return func() bool {
+		select {
+		case <-stopping:
+			return false
+		default:
+			return ctx.Err() == nil && time.Now().Before(end)
+		}
+	}
+}
+
+// settling gives what was sent its time to be recorded, whether or not ctx is cancelled.
+func settling(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), settlePatience)
+}
+
+// sendQueues works queues off side by side, at most so many at once, each in order. Begin is
+// asked before every attempt; a queue ends when goOn says so after one.
+func sendQueues(
+	ctx context.Context, s Sender, queues []queue, atOnce int, begin func() bool, goOn func(pipeline.Result) bool,
+) []pipeline.Result {
 	var (
 		mu      sync.Mutex
 		results []pipeline.Result
 		wg      sync.WaitGroup
 	)
-	slots := make(chan struct{}, concurrency)
+	slots := make(chan struct{}, min(atOnce, len(queues)))
 	for _, q := range queues {
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
 			for _, d := range q {
-				if ctx.Err() != nil {
+				if !begin() {
 					return
 				}
 				r := s.Deliver(ctx, d)

@@ -17,6 +17,9 @@ func Failure(err error) error {
 	}
 	var coded *pipeline.Error
 	if !errors.As(err, &coded) {
+		if _, made := errors.AsType[*temporal.ApplicationError](err); made {
+			return err
+		}
 		coded = pipeline.Errorf(pipeline.CodeInternal, "%s", err.Error())
 	}
 	return temporal.NewApplicationErrorWithOptions(err.Error(), string(coded.Code), temporal.ApplicationErrorOptions{

@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/dealwright/dealwright/pipeline"
 )
@@ -47,29 +48,34 @@ func (f *FollowUps) SignCustomer(ctx context.Context, in SignCustomerInput) (Sig
 	if customer.Status == pipeline.StatusSigned {
 		return SignCustomerResult{Note: "is signed already"}, nil
 	}
-	cmd, err := f.signCommand(ctx, in)
+	statuses, err := f.Store.Statuses(ctx, in.CompanyID)
 	if err != nil {
 		return SignCustomerResult{}, Failure(err)
 	}
-	err = f.Commander.Command(ctx, customer.Ref(), cmd, "signed by "+in.Cause.EventID)
+	name, ok := statuses.Name(pipeline.StatusSigned)
+	if !ok {
+		return SignCustomerResult{Note: fmt.Sprintf("the company has no status %d", pipeline.StatusSigned)}, nil
+	}
+	data := pipeline.CustomerStatusChanged{Status: pipeline.StatusSigned, StatusName: name, Reason: "contract signed"}
+	cmd, err := pipeline.NewCommand(pipeline.TypeCustomerStatusChanged, data, in.Actor, in.Cause)
+	if err != nil {
+		return SignCustomerResult{}, Failure(err)
+	}
+	return signed(f.Commander.Command(ctx, customer.Ref(), cmd, "signed by "+in.Cause.EventID))
+}
+
+// signed reads the outcome of the command. What the customer's state forbids is no failure:
+// nothing is left to do. A conflict is over by the next try.
+func signed(err error) (SignCustomerResult, error) {
 	if err == nil {
 		return SignCustomerResult{Moved: true}, nil
 	}
-	if code := pipeline.CodeOf(err); code == pipeline.CodeIllegalTransition || code == pipeline.CodeInvalid {
+	switch pipeline.CodeOf(err) {
+	case pipeline.CodeIllegalTransition, pipeline.CodeInvalid:
 		return SignCustomerResult{Note: err.Error()}, nil
+	case pipeline.CodeConflict:
+		return SignCustomerResult{}, Failure(pipeline.Errorf(pipeline.CodeUnavailable, "%s", err.Error()))
+	default:
+		return SignCustomerResult{}, Failure(err)
 	}
-	return SignCustomerResult{}, Failure(err)
-}
-
-func (f *FollowUps) signCommand(ctx context.Context, in SignCustomerInput) (pipeline.Command, error) {
-	statuses, err := f.Store.Statuses(ctx, in.CompanyID)
-	if err != nil {
-		return pipeline.Command{}, err
-	}
-	name, ok := statuses.Name(pipeline.StatusSigned)
-	if !ok {
-		return pipeline.Command{}, pipeline.Errorf(pipeline.CodeInvalid, "the company has no status %d", pipeline.StatusSigned)
-	}
-	return pipeline.NewCommand(pipeline.TypeCustomerStatusChanged,
-		pipeline.CustomerStatusChanged{Status: pipeline.StatusSigned, StatusName: name, Reason: "contract signed"}, in.Actor, in.Cause)
 }

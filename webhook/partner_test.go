@@ -34,8 +34,8 @@ const (
 	privatePath = "/hooks/path-token?key=query-token#"
 	loopback    = "127.0.0.0/8,::1/128"
 	// patience of the senders that are meant to run out of it.
-	patience = 2 * time.Second
-	lateness = "no answer within 2s"
+	patience = time.Second
+	lateness = "no answer within 1s"
 	// ample is for the others, however busy the machine.
 	ample = 30 * time.Second
 )
@@ -131,7 +131,10 @@ func unstartedPartner(tb testing.TB, answer http.HandlerFunc) *partner {
 			p.mu.Unlock()
 		}
 	}
-	tb.Cleanup(p.CloseClientConnections)
+	tb.Cleanup(func() {
+		p.CloseClientConnections()
+		p.Close()
+	})
 	return p
 }
 
