@@ -2,7 +2,6 @@ package postgres_test
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -87,7 +86,8 @@ func TestAppendQueuesDeliveries(t *testing.T) {
 		Status    string `db:"status"`
 		Position  int64  `db:"event_position"`
 	}
-	require.NoError(t, d.DB.Select(&got, `SELECT webhook_id, status, event_position FROM deliveries WHERE stream = 'proposal-99' ORDER BY webhook_id`))
+	require.NoError(t, d.DB.Select(&got, `SELECT webhook_id, status, event_position FROM deliveries
+		WHERE stream = 'proposal-99' ORDER BY webhook_id`))
 	require.Len(t, got, len(matching)+1)
 	for i, w := range matching {
 		require.Equal(t, w.ID, got[i].WebhookID)
@@ -200,53 +200,53 @@ func TestAppendRefusals(t *testing.T) {
 	taken := func(s string, id int64) string { return fmt.Sprintf(s, uuidOf(1, c.ID), id) }
 	cases := []struct {
 		name  string
-		event func(t *testing.T) pipeline.Event
+		event func() pipeline.Event
 		code  pipeline.Code
 	}{
-		{"uuid of another customer", func(t *testing.T) pipeline.Event {
+		{"uuid of another customer", func() pipeline.Event {
 			e, _ := next(t, pipeline.NewCustomer(1, 500), pipeline.TypeCustomerCreated,
 				taken(`{"uuid":%q,"name":"Jo %d","email":"jo@example.com","status":1,"status_name":"New Contacts"}`, 500))
 			return e
 		}, pipeline.CodeInvalid},
-		{"uuid of another proposal", func(t *testing.T) pipeline.Event {
+		{"uuid of another proposal", func() pipeline.Event {
 			e, _ := next(t, pipeline.NewProposal(1, c.ID, 500), pipeline.TypeProposalRequested, proposalData(p.ID, c.ID))
 			return e
 		}, pipeline.CodeInvalid},
-		{"not a uuid", func(t *testing.T) pipeline.Event {
+		{"not a uuid", func() pipeline.Event {
 			e, _ := next(t, pipeline.NewProposal(1, c.ID, 500), pipeline.TypeProposalRequested, `{"uuid":"x","customer_uuid":"y"}`)
 			return e
 		}, pipeline.CodeInvalid},
-		{"unknown customer", func(t *testing.T) pipeline.Event {
+		{"unknown customer", func() pipeline.Event {
 			e, _ := next(t, pipeline.NewProposal(1, 12345, 500), pipeline.TypeProposalRequested, proposalData(500, 12345))
 			return e
 		}, pipeline.CodeNotFound},
-		{"customer of another company", func(t *testing.T) pipeline.Event {
+		{"customer of another company", func() pipeline.Event {
 			e, _ := proposalRequested(t, foreign, 500)
 			return e
 		}, pipeline.CodeNotFound},
-		{"unknown company", func(t *testing.T) pipeline.Event {
+		{"unknown company", func() pipeline.Event {
 			e, _ := customerCreated(t, 999, 500)
 			return e
 		}, pipeline.CodeNotFound},
-		{"another company's proposal", func(t *testing.T) pipeline.Event {
+		{"another company's proposal", func() pipeline.Event {
 			stolen := p
 			stolen.CompanyID = other
 			e, _ := next(t, stolen, pipeline.TypeProposalSent, `{}`)
 			return e
 		}, pipeline.CodeConflict},
-		{"an id that another company has", func(t *testing.T) pipeline.Event {
+		{"an id that another company has", func() pipeline.Event {
 			e, _ := customerCreated(t, other, c.ID)
 			return e
 		}, pipeline.CodeConflict},
-		{"text that Postgres cannot hold", func(t *testing.T) pipeline.Event {
+		{"text that Postgres cannot hold", func() pipeline.Event {
 			e, _ := next(t, p, pipeline.TypeProposalSent, `{"channel":"\u0000"}`)
 			return e
 		}, pipeline.CodeInvalid},
-		{"a number that Postgres cannot hold", func(t *testing.T) pipeline.Event {
+		{"a number that Postgres cannot hold", func() pipeline.Event {
 			e, _ := next(t, p, pipeline.TypeProposalSaved, `{"system":{"kw":1e999999}}`)
 			return e
 		}, pipeline.CodeInvalid},
-		{"a version too far", func(t *testing.T) pipeline.Event {
+		{"a version too far", func() pipeline.Event {
 			e, _ := next(t, p, pipeline.TypeProposalSent, `{}`)
 			e.Version++
 			return e
@@ -255,20 +255,28 @@ func TestAppendRefusals(t *testing.T) {
 	before := everything(t, d)
 	for _, test := range cases {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := d.Store.Append(t.Context(), test.event(t), noKey)
+			t.Parallel()
+			_, err := d.Store.Append(t.Context(), test.event(), noKey)
 			requireCode(t, test.code, err)
 			require.Equal(t, before, everything(t, d), "nothing is written")
 		})
 	}
-	_, err := d.Store.Append(t.Context(), cases[0].event(t), noKey)
-	var refusal *pipeline.Error
-	require.ErrorAs(t, err, &refusal)
-	require.Equal(t, []pipeline.FieldError{{Pointer: "/uuid", Detail: "is taken"}}, refusal.Fields)
+}
 
-	// The same uuid in another company is another customer.
-	e, _ := next(t, pipeline.NewCustomer(other, 501), pipeline.TypeCustomerCreated, customerData(c.ID, "Jo", "jo@example.com"))
-	_, err = d.Store.Append(t.Context(), e, noKey)
-	require.NoError(t, err)
+func TestAppendWithUUIDTaken(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	c := newCustomer(t, d.Store, 1)
+	again := func(company int64) error {
+		e, _ := next(t, pipeline.NewCustomer(company, 500), pipeline.TypeCustomerCreated, customerData(c.ID, "Jo", "jo@example.com"))
+		_, err := d.Store.Append(t.Context(), e, noKey)
+		return err
+	}
+	var refusal *pipeline.Error
+	require.ErrorAs(t, again(1), &refusal)
+	require.Equal(t, pipeline.CodeInvalid, refusal.Code)
+	require.Equal(t, []pipeline.FieldError{{Pointer: "/uuid", Detail: "is taken"}}, refusal.Fields)
+	require.NoError(t, again(newCompany(t, d.Store)), "in another company it is another customer's")
 }
 
 func TestEventsAreAppendOnly(t *testing.T) {
@@ -313,7 +321,8 @@ func TestUnmovedProjectionWritesNoIndex(t *testing.T) {
 	_, err = postgres.AppendIn(t.Context(), tx, e, noKey)
 	require.NoError(t, err)
 	var updates, heapOnly int
-	require.NoError(t, tx.QueryRow(`SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_xact_user_tables WHERE relname = 'customers'`).Scan(&updates, &heapOnly))
+	require.NoError(t, tx.QueryRow(`SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_xact_user_tables
+		WHERE relname = 'customers'`).Scan(&updates, &heapOnly))
 	require.Equal(t, 1, updates)
 	require.Equal(t, 1, heapOnly)
 }
@@ -341,12 +350,12 @@ func requireSameEvent(t *testing.T, want, got pipeline.Event) {
 	require.Equal(t, want, got)
 }
 
-func requireCode(t testing.TB, code pipeline.Code, err error) {
-	t.Helper()
-	require.Error(t, err)
-	require.Equal(t, code, pipeline.CodeOf(err), err)
+func requireCode(tb testing.TB, code pipeline.Code, err error) {
+	tb.Helper()
+	require.Error(tb, err)
+	require.Equal(tb, code, pipeline.CodeOf(err), err)
 	var coded *pipeline.Error
-	require.True(t, errors.As(err, &coded), "an error without a code: %v", err)
+	require.ErrorAs(tb, err, &coded, "an error without a code")
 }
 
 func versions(events []pipeline.Event) []int64 {
@@ -365,18 +374,18 @@ func positions(events []pipeline.Event) []int64 {
 	return out
 }
 
-func count(t testing.TB, d database, query string, args ...any) int {
-	t.Helper()
+func count(tb testing.TB, d database, query string, args ...any) int {
+	tb.Helper()
 	var n int
-	require.NoError(t, d.DB.Get(&n, query, args...))
+	require.NoError(tb, d.DB.Get(&n, query, args...))
 	return n
 }
 
 // everything is a digest of all that an append could write.
-func everything(t testing.TB, d database) string {
-	t.Helper()
+func everything(tb testing.TB, d database) string {
+	tb.Helper()
 	var rows []json.RawMessage
-	require.NoError(t, d.DB.Select(&rows, `SELECT jsonb_build_array(
+	require.NoError(tb, d.DB.Select(&rows, `SELECT jsonb_build_array(
 		(SELECT jsonb_agg(e ORDER BY position) FROM events e), (SELECT jsonb_agg(c ORDER BY id) FROM customers c),
 		(SELECT jsonb_agg(p ORDER BY id) FROM proposals p), (SELECT jsonb_agg(d ORDER BY id) FROM deliveries d),
 		(SELECT jsonb_agg(i ORDER BY key) FROM idempotency i))`))

@@ -37,7 +37,10 @@ func (s *Store) dispatches(rows []dispatchRow) ([]pipeline.Dispatch, error) {
 		if err != nil {
 			return nil, err
 		}
-		w, err := s.webhook(webhookRow{ID: r.WebhookID, CompanyID: r.CompanyID, URL: r.URL, Format: r.Format, Secret: r.Secret, Ordered: r.Ordered, Active: true})
+		w, err := s.webhook(webhookRow{
+			ID: r.WebhookID, CompanyID: r.CompanyID, URL: r.URL, Format: r.Format,
+			Secret: r.Secret, Ordered: r.Ordered, Active: true,
+		})
 		if err != nil {
 			return nil, err
 		}
@@ -308,8 +311,12 @@ func (s *Store) SweepDeliveries(ctx context.Context, grace time.Duration, limit 
 	return slices.Compact(wake), nil
 }
 
-const deliveryColumns = `d.id, d.webhook_id, d.stream, d.version, d.status, nullif(d.next_attempt_at, 'infinity') AS next_attempt_at, d.created_at,
+const deliveryColumns = `d.id, d.webhook_id, d.stream, d.version, d.status,
+	nullif(d.next_attempt_at, 'infinity') AS next_attempt_at, d.created_at,
 	e.id AS event_id, e.type AS event_type`
+
+// pickedColumns are those of a delivery that deliveryColumns, the join and the order need.
+const pickedColumns = `d.id, d.company_id, d.webhook_id, d.event_position, d.stream, d.version, d.status, d.next_attempt_at, d.created_at`
 
 type deliveryRow struct {
 	ID            int64        `db:"id"`
@@ -369,8 +376,8 @@ func deliveriesSQL(q pipeline.DeliveryQuery) (string, []any) {
 			AND (d.event_position, d.id) < (SELECT event_position, id FROM deliveries WHERE id = ?)`, q.Page.Cursor, q.Page.Cursor)
 	}
 	query := `SELECT ` + deliveryColumns + ` FROM (
-			SELECT d.* FROM webhooks w CROSS JOIN LATERAL (
-				SELECT * FROM deliveries d WHERE ` + deliveries.sql() + ` ORDER BY d.event_position DESC LIMIT ?) d
+			SELECT ` + pickedColumns + ` FROM webhooks w CROSS JOIN LATERAL (
+				SELECT ` + pickedColumns + ` FROM deliveries d WHERE ` + deliveries.sql() + ` ORDER BY d.event_position DESC LIMIT ?) d
 			WHERE ` + webhooks.sql() + ` ORDER BY d.event_position DESC, d.id DESC LIMIT ?) d
 		JOIN events e ON e.company_id = d.company_id AND e.position = d.event_position
 		ORDER BY d.event_position DESC, d.id DESC`

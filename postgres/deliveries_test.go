@@ -147,11 +147,7 @@ func TestOrderedRunRecordedAtOnce(t *testing.T) {
 	w := newWebhook(t, d.Store, 1, []string{"proposal.*"}, ordered)
 	p := backlog(t, d, 5)
 	mine := fresh(t, d, p)
-	var rest []int64
-	for _, f := range mine[3:] {
-		rest = append(rest, f.DeliveryID)
-	}
-	require.NoError(t, d.Store.HandOver(t.Context(), rest))
+	require.NoError(t, d.Store.HandOver(t.Context(), []int64{mine[3].DeliveryID, mine[4].DeliveryID}))
 	require.Empty(t, due(t, d, w))
 	require.NoError(t, d.Store.RecordAttempts(t.Context(), []pipeline.Result{delivered(mine[0]), delivered(mine[1]), delivered(mine[2])}, nil))
 	require.Equal(t, []string{"delivered", "delivered", "delivered", "pending", "pending"}, statuses(t, d, w))
@@ -172,7 +168,9 @@ func TestDeepOrderedBacklog(t *testing.T) {
 
 	heads := due(t, d, w)
 	require.Equal(t, []string{entry(deep, 1), entry(behind, 1)}, entries(heads))
-	require.NoError(t, d.Store.RecordAttempts(t.Context(), []pipeline.Result{failed(heads[0], time.Now().Add(time.Hour)), delivered(heads[1])}, nil))
+	require.NoError(t, d.Store.RecordAttempts(t.Context(), []pipeline.Result{
+		failed(heads[0], time.Now().Add(time.Hour)), delivered(heads[1]),
+	}, nil))
 	require.Equal(t, []string{entry(behind, 2)}, entries(due(t, d, w)))
 	require.Equal(t, 1, count(t, d, `SELECT count(*) FROM deliveries WHERE status = 'pending' AND next_attempt_at <= now()`))
 }
@@ -292,7 +290,7 @@ func TestSweepDeliveries(t *testing.T) {
 	fallDue(t, d, waiting, p, 1, +2)
 	require.Equal(t, []int64{forgotten.ID, stuck.ID}, sweep(t, d, time.Minute))
 	require.Equal(t, []string{entry(p, 1), entry(p, 2)}, entries(due(t, d, forgotten)), "handed over")
-	require.Len(t, fresh(t, d, p), 0)
+	require.Empty(t, fresh(t, d, p))
 	require.Empty(t, due(t, d, fine))
 	require.Equal(t, []int64{stuck.ID}, sweep(t, d, time.Minute), "the one that was handed over is young again")
 }
@@ -330,10 +328,13 @@ func TestDeliveries(t *testing.T) {
 		{"pending", pipeline.DeliveryQuery{Status: "pending"}, []string{"3 pending"}},
 		{"held", pipeline.DeliveryQuery{Status: "held"}, []string{"3 held", "2 held"}},
 		{"delivered", pipeline.DeliveryQuery{Status: "delivered"}, []string{"1 delivered"}},
-		{"all at once", pipeline.DeliveryQuery{WebhookID: mine.ID, Status: "exhausted", EventID: all[3].EventID, PartnerKey: key.ID}, []string{"2 exhausted"}},
+		{"all at once", pipeline.DeliveryQuery{
+			WebhookID: mine.ID, Status: "exhausted", EventID: all[3].EventID, PartnerKey: key.ID,
+		}, []string{"2 exhausted"}},
 		{"none", pipeline.DeliveryQuery{Status: "discarded"}, []string{}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			require.Equal(t, test.want, lines(list(t, d, test.query)))
 			paged := []string{}
 			for test.query.Page.Limit = 1; ; {
@@ -411,7 +412,8 @@ func repeat(t *testing.T, d database, p pipeline.Proposal, w pipeline.Webhook, u
 	t.Helper()
 	_, err := d.DB.Exec(`WITH e AS (
 			INSERT INTO events (stream, version, position, id, type, company_id, customer_id, proposal_id, payload, state, occurred_at, recorded_at)
-			SELECT stream, n, nextval('event_positions'), id || n, type, company_id, customer_id, proposal_id, payload, state, occurred_at, recorded_at
+			SELECT stream, n, nextval('event_positions'), id || n, type, company_id, customer_id, proposal_id, payload, state,
+				occurred_at, recorded_at
 			FROM events, generate_series(2, $2::bigint) n WHERE stream = $1 AND version = 1
 			RETURNING company_id, stream, version, position)
 		INSERT INTO deliveries (company_id, webhook_id, event_position, stream, version, status)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
 	"github.com/stretchr/testify/require"
 
 	"github.com/dealwright/dealwright/pipeline"
@@ -20,7 +21,7 @@ import (
 func TestErrorCodes(t *testing.T) {
 	t.Parallel()
 	state := func(code string) error {
-		return &pq.Error{Code: pq.ErrorCode(code), Message: `bad SELECT "hunter2" FROM idempotency`}
+		return &pq.Error{Code: pqerror.Code(code), Message: `bad SELECT "hunter2" FROM idempotency`}
 	}
 	for name, test := range map[string]struct {
 		err  error
@@ -121,6 +122,8 @@ func TestNoSuchDatabase(t *testing.T) {
 }
 
 // The ways in which an append can be interrupted while it waits for its turn.
+//
+//nolint:tparallel,paralleltest // one interruption after the other, of the same append
 func TestAppendInterrupted(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
@@ -138,7 +141,7 @@ func TestAppendInterrupted(t *testing.T) {
 		done := make(chan error, 1)
 		go func() { _, err := store.Append(ctx, e, noKey); done <- err }()
 		if interrupt != nil {
-			requireWaiting(t, d, 1)
+			requireWaiting(t, d)
 			interrupt(cancel)
 		}
 		return <-done
@@ -163,7 +166,7 @@ func TestAppendInterrupted(t *testing.T) {
 		require.NoError(t, interrupted(d.Store, func(func()) {
 			_, err := d.DB.Exec(`SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted`)
 			require.NoError(t, err)
-			requireWaiting(t, d, 1)
+			requireWaiting(t, d)
 			require.NoError(t, tx.Rollback())
 		}))
 		events, err := d.Store.EventsAfter(t.Context(), e.Stream, 0, 10)

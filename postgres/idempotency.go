@@ -47,7 +47,9 @@ func (s *Store) Reserve(ctx context.Context, companyID int64, kind pipeline.Kind
 // once runs a change that answers with a text and remembers the answer under the caller's
 // key, in one transaction. A second call with the same key gets the first one's answer and
 // replayed true. Without a key it just runs.
-func (s *Store) once(ctx context.Context, companyID int64, idem pipeline.Idempotency, change func(tx transaction) (string, error)) (answer string, replayed bool, err error) {
+func (s *Store) once(
+	ctx context.Context, companyID int64, idem pipeline.Idempotency, change func(tx transaction) (string, error),
+) (answer string, replayed bool, err error) {
 	err = s.inTx(ctx, "record request", func(tx transaction) error {
 		if idem.Key == "" {
 			answer, err = change(tx)

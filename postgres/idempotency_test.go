@@ -91,16 +91,23 @@ func TestTarget(t *testing.T) {
 	}{
 		{name: "a customer", company: 1, stream: c.Ref().Stream(), id: c.ID, want: pipeline.Target{Version: 1, CustomerID: c.ID}},
 		{name: "a proposal", company: 1, stream: p.Ref().Stream(), id: p.ID, want: pipeline.Target{Version: 2, CustomerID: c.ID}},
-		{name: "the request came before", company: 1, stream: p.Ref().Stream(), id: p.ID, idem: idem,
-			want: pipeline.Target{Version: 2, CustomerID: c.ID, EventID: e.ID}},
-		{name: "a new key", company: 1, stream: p.Ref().Stream(), id: p.ID, idem: pipeline.Idempotency{Key: "L"},
-			want: pipeline.Target{Version: 2, CustomerID: c.ID}},
-		{name: "the key of another request", company: 1, stream: p.Ref().Stream(), id: p.ID,
-			idem: pipeline.Idempotency{Key: "K", Fingerprint: "other"}, code: pipeline.CodeIdempotencyKeyReused},
+		{
+			name: "the request came before", company: 1, stream: p.Ref().Stream(), id: p.ID, idem: idem,
+			want: pipeline.Target{Version: 2, CustomerID: c.ID, EventID: e.ID},
+		},
+		{
+			name: "a new key", company: 1, stream: p.Ref().Stream(), id: p.ID, idem: pipeline.Idempotency{Key: "L"},
+			want: pipeline.Target{Version: 2, CustomerID: c.ID},
+		},
+		{
+			name: "the key of another request", company: 1, stream: p.Ref().Stream(), id: p.ID,
+			idem: pipeline.Idempotency{Key: "K", Fingerprint: "other"}, code: pipeline.CodeIdempotencyKeyReused,
+		},
 		{name: "unknown", company: 1, stream: "proposal-555", id: 555, code: pipeline.CodeNotFound},
 		{name: "somebody else's", company: other, stream: p.Ref().Stream(), id: p.ID, code: pipeline.CodeNotFound},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			got, err := d.Store.Target(t.Context(), test.company, test.stream, test.id, test.idem)
 			if test.code != "" {
 				requireCode(t, test.code, err)

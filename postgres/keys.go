@@ -20,7 +20,7 @@ type transaction = *sqlx.Tx
 // NewSecretKey makes an API key: a prefix that secret scanners can find and 256 random bits.
 func NewSecretKey() string {
 	b := make([]byte, 32)
-	rand.Read(b) //nolint:errcheck // never fails: crypto/rand ends the process instead
+	rand.Read(b) // never fails: it ends the process instead
 	return "dw_" + base64.RawURLEncoding.EncodeToString(b)
 }
 
@@ -78,7 +78,9 @@ func (s *Store) Authenticate(ctx context.Context, secret string) (pipeline.Key, 
 
 // CreateKey makes an API key and answers it with its secret, which is stored only as a hash.
 // With an idempotency key, a second call answers the key of the first, and replayed.
-func (s *Store) CreateKey(ctx context.Context, companyID int64, name string, role pipeline.Role, idem pipeline.Idempotency) (created pipeline.NewKey, replayed bool, err error) {
+func (s *Store) CreateKey(
+	ctx context.Context, companyID int64, name string, role pipeline.Role, idem pipeline.Idempotency,
+) (created pipeline.NewKey, replayed bool, err error) {
 	answer, replayed, err := s.once(ctx, companyID, idem, func(tx transaction) (string, error) {
 		secret := NewSecretKey()
 		var row keyRow
@@ -123,7 +125,8 @@ func (s *Store) Keys(ctx context.Context, companyID int64, page pipeline.Page) (
 
 // RevokeKey ends an API key at once. A revoked key stays in the list.
 func (s *Store) RevokeKey(ctx context.Context, companyID, id int64) error {
-	n, err := s.exec(ctx, "revoke key", `UPDATE api_keys SET revoked_at = coalesce(revoked_at, now()) WHERE id = $1 AND company_id = $2`, id, companyID)
+	n, err := s.exec(ctx, "revoke key", `UPDATE api_keys SET revoked_at = coalesce(revoked_at, now())
+		WHERE id = $1 AND company_id = $2`, id, companyID)
 	if err == nil && n == 0 {
 		return pipeline.Errorf(pipeline.CodeNotFound, "there is no such key")
 	}
@@ -148,5 +151,6 @@ func (s *Store) Statuses(ctx context.Context, companyID int64) (pipeline.Statuse
 		return pipeline.DefaultStatuses(), nil
 	}
 	var statuses pipeline.Statuses
-	return statuses, decodeState(own, &statuses)
+	err = decodeState(own, &statuses)
+	return statuses, err
 }

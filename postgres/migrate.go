@@ -39,7 +39,7 @@ func SchemaVersion(databaseURL string) (Schema, error) {
 		if errors.Is(err, migrate.ErrNilVersion) {
 			return nil
 		}
-		return err
+		return err //nolint:wrapcheck // withMigrations says what it is
 	})
 	return at, err
 }

@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -33,6 +34,8 @@ var bigTables = []string{"events", "deliveries", "attempts", "customers", "propo
 // TestPlans runs every query of the package against big tables and looks at the plans that
 // Postgres really chose: none may read a big table from end to end, and none may touch more
 // rows than its page needs, which catches an index that is walked to find a needle.
+//
+//nolint:tparallel,paralleltest // the plans are heard over one connection
 func TestPlans(t *testing.T) {
 	t.Parallel()
 	rows := usualRows
@@ -56,8 +59,12 @@ func TestPlans(t *testing.T) {
 		call func() error
 	}{
 		{"Append, new customer", 40, func() error {
-			e, _ := next(t, pipeline.NewCustomer(1, reserve(t, store, 1, pipeline.KindCustomer)), pipeline.TypeCustomerCreated, customerData(time.Now().UnixNano()%1e12, "Jo", "jo@example.com"))
-			_, err := store.Append(ctx, e, pipeline.Idempotency{Key: e.ID, Fingerprint: "f"})
+			reserved, err := store.Reserve(ctx, 1, pipeline.KindCustomer, noKey)
+			if err != nil {
+				return err
+			}
+			e, _ := next(t, pipeline.NewCustomer(1, reserved.ID), pipeline.TypeCustomerCreated, customerData(reserved.ID, "Jo", "jo@example.com"))
+			_, err = store.Append(ctx, e, pipeline.Idempotency{Key: e.ID, Fingerprint: "f"})
 			return err
 		}},
 		{"Append, customer", 60, func() error {
@@ -104,7 +111,10 @@ func TestPlans(t *testing.T) {
 			return read(store.Feed(ctx, pipeline.FeedQuery{CompanyID: 1, Types: []string{"credit.ran"}, Limit: 100}))
 		}},
 		{"Feed by types", 4000, func() error {
-			return read(store.Feed(ctx, pipeline.FeedQuery{CompanyID: 1, After: int64(rows) / 3, Types: []string{"credit.ran", "proposal.sent", "proposal.sold", "no.such"}, Limit: 100}))
+			return read(store.Feed(ctx, pipeline.FeedQuery{
+				CompanyID: 1, After: int64(rows) / 3, Limit: 100,
+				Types: []string{"credit.ran", "proposal.sent", "proposal.sold", "no.such"},
+			}))
 		}},
 		{"Feed of a partner", 1500, func() error {
 			return read(store.Feed(ctx, pipeline.FeedQuery{CompanyID: 1, PartnerKey: big.wellKey, Limit: 100}))
@@ -113,7 +123,10 @@ func TestPlans(t *testing.T) {
 			return read(store.Feed(ctx, pipeline.FeedQuery{CompanyID: 1, PartnerKey: big.rareKey, Limit: 100}))
 		}},
 		{"Feed of a partner by types", 3000, func() error {
-			return read(store.Feed(ctx, pipeline.FeedQuery{CompanyID: 1, PartnerKey: big.wellKey, After: int64(rows) / 2, Types: []string{"proposal.sent"}, Limit: 100}))
+			return read(store.Feed(ctx, pipeline.FeedQuery{
+				CompanyID: 1, PartnerKey: big.wellKey, After: int64(rows) / 2, Limit: 100,
+				Types: []string{"proposal.sent"},
+			}))
 		}},
 		{"LastPosition", 10, func() error { _, err := store.LastPosition(ctx); return err }},
 		{"Timeline of a customer", 3000, func() error { _, _, err := store.Timeline(ctx, 1, "customer-7", 0, 100); return err }},
@@ -140,7 +153,9 @@ func TestPlans(t *testing.T) {
 			return store.RecordAttempts(ctx, []pipeline.Result{delivered(heads[0])}, nil)
 		}},
 		{"Deliveries", 3000, func() error { return read(store.Deliveries(ctx, pipeline.DeliveryQuery{CompanyID: 1, Page: page})) }},
-		{"Deliveries, from the middle", 3000, func() error { return read(store.Deliveries(ctx, pipeline.DeliveryQuery{CompanyID: 1, Page: middle})) }},
+		{"Deliveries, from the middle", 3000, func() error {
+			return read(store.Deliveries(ctx, pipeline.DeliveryQuery{CompanyID: 1, Page: middle}))
+		}},
 		{"Deliveries of a webhook", 1000, func() error {
 			return read(store.Deliveries(ctx, pipeline.DeliveryQuery{CompanyID: 1, WebhookID: big.well, Page: page}))
 		}},
@@ -151,7 +166,9 @@ func TestPlans(t *testing.T) {
 			return read(store.Deliveries(ctx, pipeline.DeliveryQuery{CompanyID: 1, EventID: "evt_777", Page: page}))
 		}},
 		{"Deliveries, delivered", 3000, func() error {
-			return read(store.Deliveries(ctx, pipeline.DeliveryQuery{CompanyID: 1, Status: pipeline.DeliveryDelivered, WebhookID: big.well, Page: page}))
+			return read(store.Deliveries(ctx, pipeline.DeliveryQuery{
+				CompanyID: 1, Status: pipeline.DeliveryDelivered, WebhookID: big.well, Page: page,
+			}))
 		}},
 		{"Deliveries, exhausted", 1000, func() error {
 			return read(store.Deliveries(ctx, pipeline.DeliveryQuery{CompanyID: 1, Status: pipeline.DeliveryExhausted, Page: page}))
@@ -236,7 +253,7 @@ func update(store *postgres.Store, id int64, active, ordered bool) func(t *testi
 // read demands that a page is not empty, or its plan would show nothing.
 func read[R any](page []R, err error) error {
 	if err == nil && len(page) == 0 {
-		return fmt.Errorf("an empty page")
+		return errors.New("an empty page")
 	}
 	return err
 }
@@ -275,28 +292,37 @@ func fill(t *testing.T, d database, rows int) filled {
 	for _, statement := range []string{
 		`INSERT INTO customers (company_id, id, uuid, state)
 			SELECT 1 + (n % 50 = 0)::int, n, ('00000001-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid,
-				jsonb_build_object('id', n, 'version', 1, 'status', n % 4, 'owner_id', n % 100, 'name', 'Name' || n || ' Common', 'email', 'mail' || n || '@x.example')
+				jsonb_build_object('id', n, 'version', 1, 'status', n % 4, 'owner_id', n % 100,
+					'name', 'Name' || n || ' Common', 'email', 'mail' || n || '@x.example')
 			FROM generate_series(1, $1::int / 10) n`,
 		`INSERT INTO proposals (company_id, id, customer_id, uuid, state)
 			SELECT 1 + (c % 50 = 0)::int, n, c, gen_random_uuid(), jsonb_build_object('id', n, 'version', 5,
-				'status', (ARRAY['draft', 'requested', 'sent', 'selected', 'sold'])[1 + n % 5], 'contract_status', CASE WHEN n % 20 = 0 THEN 'signed' ELSE 'none' END)
+				'status', (ARRAY['draft', 'requested', 'sent', 'selected', 'sold'])[1 + n % 5],
+				'contract_status', CASE WHEN n % 20 = 0 THEN 'signed' ELSE 'none' END)
 			FROM (SELECT n, 1 + n % ($1::int / 10) AS c FROM generate_series(1, $1::int / 5) n) p`,
-		`INSERT INTO events (stream, version, position, id, type, company_id, customer_id, proposal_id, payload, state, occurred_at, recorded_at)
+		`INSERT INTO events (stream, version, position, id, type, company_id, customer_id, proposal_id, payload, state,
+				occurred_at, recorded_at)
 			SELECT 'proposal-' || 1 + n / 5, 1 + n % 5, nextval('event_positions'), 'evt_' || n,
-				CASE WHEN n % 10000 = 7 THEN 'credit.ran' ELSE (ARRAY['proposal.requested', 'proposal.sent', 'proposal.selected', 'contract.requested', 'contract.sent'])[1 + n % 5] END,
-				1 + (n % 100 = 3)::int, 1 + (1 + n / 5) % ($1::int / 10), 1 + n / 5, '{}', '{"some":"state that is not very long"}', now(), now()
+				CASE WHEN n % 10000 = 7 THEN 'credit.ran' ELSE (ARRAY['proposal.requested', 'proposal.sent', 'proposal.selected',
+					'contract.requested', 'contract.sent'])[1 + n % 5] END,
+				1 + (n % 100 = 3)::int, 1 + (1 + n / 5) % ($1::int / 10), 1 + n / 5, '{}',
+				'{"some":"state that is not very long"}', now(), now()
 			FROM generate_series(1, $1::int) n`,
-		fmt.Sprintf(`INSERT INTO deliveries (company_id, webhook_id, event_position, attempts, stream, version, status, next_attempt_at, created_at)
-			SELECT 1, w, position, 1, CASE WHEN w = %[3]d AND position %% 20 = 9 THEN 'proposal-1' ELSE stream END,
-				CASE WHEN w = %[3]d AND position %% 20 = 9 THEN position ELSE version END,
-				CASE WHEN w IN (%[2]d, %[3]d) THEN 'pending' WHEN w = %[4]d THEN 'held' WHEN position %% 1000 = 5 THEN 'exhausted' ELSE 'delivered' END,
+		fmt.Sprintf(`INSERT INTO deliveries (company_id, webhook_id, event_position, attempts, stream, version, status,
+				next_attempt_at, created_at)
+			SELECT 1, w, position, 1, CASE WHEN deep THEN 'proposal-1' ELSE stream END, CASE WHEN deep THEN position ELSE version END,
+				CASE WHEN w IN (%[2]d, %[3]d) THEN 'pending' WHEN w = %[4]d THEN 'held'
+					WHEN position %% 1000 = 5 THEN 'exhausted' ELSE 'delivered' END,
 				CASE WHEN w IN (%[2]d, %[3]d) THEN now() - make_interval(secs => position / 1000) END, now() - interval '1 hour'
-			FROM (SELECT e.*, CASE WHEN position %% 10 < 7 THEN %[1]d WHEN position %% 10 = 8 THEN %[2]d WHEN position %% 10 = 9 THEN %[3]d
-				WHEN position %% 100 = 7 THEN %[4]d WHEN position %% 5000 = 17 THEN %[5]d END AS w
+			FROM (SELECT e.position, e.stream, e.version, position %% 20 = 9 AS deep, CASE WHEN position %% 10 < 7 THEN %[1]d
+					WHEN position %% 10 = 8 THEN %[2]d WHEN position %% 10 = 9 THEN %[3]d
+					WHEN position %% 100 = 7 THEN %[4]d WHEN position %% 5000 = 17 THEN %[5]d END AS w
 				FROM events e WHERE company_id = 1 AND position BETWEEN 10 AND $1::int) e
 			WHERE w IS NOT NULL ORDER BY position`, well.ID, dead.ID, inOrder.ID, off.ID, rare.ID),
-		`INSERT INTO attempts SELECT id, 1, now(), 200, 12, '', 'ok' FROM deliveries WHERE status IN ('delivered', 'exhausted') AND id <= $1::bigint`,
-		`INSERT INTO idempotency (company_id, scope, key, fingerprint, event_id) SELECT 1, 0, 'key-' || n, '', 'evt_' || n FROM generate_series(1, $1::int / 5) n`,
+		`INSERT INTO attempts
+			SELECT id, 1, now(), 200, 12, '', 'ok' FROM deliveries WHERE status IN ('delivered', 'exhausted') AND id <= $1::bigint`,
+		`INSERT INTO idempotency (company_id, scope, key, fingerprint, event_id)
+			SELECT 1, 0, 'key-' || n, '', 'evt_' || n FROM generate_series(1, $1::int / 5) n`,
 	} {
 		start := time.Now()
 		_, err := d.DB.Exec(statement, rows)
@@ -314,11 +340,14 @@ func fill(t *testing.T, d database, rows int) filled {
 }
 
 // plan is what auto_explain reports of a statement that ran.
+//
+//nolint:tagliatelle // the names are PostgreSQL's
 type plan struct {
 	Text string `json:"Query Text"`
 	Plan node   `json:"Plan"`
 }
 
+//nolint:tagliatelle // the names are PostgreSQL's
 type node struct {
 	Type     string  `json:"Node Type"`
 	Relation string  `json:"Relation Name"`
@@ -355,11 +384,13 @@ func (n node) readThrough() []string {
 }
 
 func (n node) tree(indent string) string {
-	out := fmt.Sprintf("%s%s %s %s rows=%.0f removed=%.0f loops=%.0f\n", indent, n.Type, n.Relation, n.Index, n.Rows, n.Removed+n.Recheck, n.Loops)
+	var out strings.Builder
+	fmt.Fprintf(&out, "%s%s %s %s rows=%.0f removed=%.0f loops=%.0f\n",
+		indent, n.Type, n.Relation, n.Index, n.Rows, n.Removed+n.Recheck, n.Loops)
 	for _, c := range n.Children {
-		out += c.tree(indent + "  ")
+		out.WriteString(c.tree(indent + "  "))
 	}
-	return out
+	return out.String()
 }
 
 // planLog gathers the plans of one connection's statements.

@@ -21,7 +21,8 @@ func (s *Store) Customer(ctx context.Context, companyID, id int64) (pipeline.Cus
 	if err != nil {
 		return c, err
 	}
-	return c, decodeState(state, &c)
+	err = decodeState(state, &c)
+	return c, err
 }
 
 // Proposal reads one proposal of a company.
@@ -32,7 +33,8 @@ func (s *Store) Proposal(ctx context.Context, companyID, id int64) (pipeline.Pro
 	if err != nil {
 		return p, err
 	}
-	return p, decodeState(state, &p)
+	err = decodeState(state, &p)
+	return p, err
 }
 
 func decodeState(state []byte, into any) error {
@@ -44,7 +46,9 @@ func decodeState(state []byte, into any) error {
 
 // Target reads what a command needs to know of its entity before it goes to the workflow, and
 // what an earlier request with the same idempotency key was, in one round trip.
-func (s *Store) Target(ctx context.Context, companyID int64, stream pipeline.Stream, id int64, idem pipeline.Idempotency) (pipeline.Target, error) {
+func (s *Store) Target(
+	ctx context.Context, companyID int64, stream pipeline.Stream, id int64, idem pipeline.Idempotency,
+) (pipeline.Target, error) {
 	query := `SELECT t.version, t.id AS customer_id, i.fingerprint, i.event_id FROM customers t`
 	if stream.Kind() == pipeline.KindProposal {
 		query = `SELECT t.version, t.customer_id, i.fingerprint, i.event_id FROM proposals t`

@@ -88,7 +88,8 @@ func (s *Store) rebuildStream(ctx context.Context, h streamHead, dryRun bool) (i
 	// again with the projection locked, which keeps appends out, before believing it.
 	err = s.inTx(ctx, "rebuild "+h.Stream, func(tx transaction) error {
 		read := func(dest any, query string, args ...any) error { return tx.SelectContext(ctx, dest, query, args...) }
-		if _, err := tx.ExecContext(ctx, `SELECT FROM `+h.table()+` WHERE company_id = $1 AND id = $2 FOR UPDATE`, h.CompanyID, h.EntityID); err != nil {
+		lock := `SELECT FROM ` + h.table() + ` WHERE company_id = $1 AND id = $2 FOR UPDATE`
+		if _, err := tx.ExecContext(ctx, lock, h.CompanyID, h.EntityID); err != nil {
 			return err
 		}
 		found, err = compareStream(h, read)
@@ -141,7 +142,8 @@ func compareStream(h streamHead, read reader) (comparison, error) {
 		State  []byte `db:"state"`
 		Merged []byte `db:"merged"`
 	}
-	err = read(&rows, `SELECT state, state || `+columns+` AS merged FROM `+h.table()+` WHERE company_id = $1 AND id = $2`, h.CompanyID, h.EntityID)
+	err = read(&rows, `SELECT state, state || `+columns+` AS merged FROM `+h.table()+`
+		WHERE company_id = $1 AND id = $2`, h.CompanyID, h.EntityID)
 	if err != nil {
 		return out, err
 	}

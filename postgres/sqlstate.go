@@ -20,16 +20,14 @@ func mapError(err error, what string) error {
 	if err == nil {
 		return nil
 	}
-	var coded *pipeline.Error
-	if errors.As(err, &coded) {
+	if _, coded := errors.AsType[*pipeline.Error](err); coded {
 		return err
 	}
 	return fmt.Errorf("%s: %w: %w", what, classify(err), err)
 }
 
 func classify(err error) *pipeline.Error {
-	var pg *pq.Error
-	if errors.As(err, &pg) {
+	if pg, ok := errors.AsType[*pq.Error](err); ok {
 		return classifyState(pg)
 	}
 	var network net.Error
@@ -64,8 +62,7 @@ func classifyState(pg *pq.Error) *pipeline.Error {
 }
 
 func duplicate(constraint string) *pipeline.Error {
-	switch constraint {
-	case "idempotency_pkey":
+	if constraint == "idempotency_pkey" {
 		return pipeline.Errorf(pipeline.CodeIdempotencyKeyReused, "this Idempotency-Key was used for another request")
 	}
 	return pipeline.Errorf(pipeline.CodeConflict, "somebody else was faster; try again")

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strconv"
 	"sync"
 	"time"
 
@@ -72,7 +73,7 @@ func withSettings(raw string, timeout time.Duration) (string, error) {
 	q := u.Query()
 	setDefault(q, "application_name", "dealwright")
 	setDefault(q, "timezone", "UTC")
-	setDefault(q, "statement_timeout", fmt.Sprint(timeout.Milliseconds()))
+	setDefault(q, "statement_timeout", strconv.FormatInt(timeout.Milliseconds(), 10))
 	setDefault(q, "connect_timeout", "5")
 	u.RawQuery = q.Encode()
 	return u.String(), nil
@@ -115,7 +116,7 @@ func (s *Store) statement(ctx context.Context, query string) (*sqlx.Stmt, error)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if first, ok := s.prepared[query]; ok {
-		return first, mapError(stmt.Close(), "close statement")
+		return first, mapError(stmt.Close(), "close statement") //nolint:sqlclosecheck // the other one is kept
 	}
 	s.prepared[query] = stmt
 	return stmt, nil

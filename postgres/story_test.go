@@ -68,7 +68,8 @@ func newCustomer(tb testing.TB, store *postgres.Store, company int64) pipeline.C
 
 // proposalData is what the first event of a proposal carries.
 func proposalData(id, customer int64) string {
-	return fmt.Sprintf(`{"uuid":%q,"customer_uuid":%q,"nickname":"Roof","site_address":"1 High St","price":{"amount":"12345.00","currency":"AUD"}}`,
+	return fmt.Sprintf(`{"uuid":%q,"customer_uuid":%q,"nickname":"Roof","site_address":"1 High St",
+		"price":{"amount":"12345.00","currency":"AUD"}}`,
 		uuidOf(2, id), uuidOf(1, customer))
 }
 

@@ -43,13 +43,15 @@ func (s *Store) webhook(r webhookRow) (pipeline.Webhook, error) {
 
 // CreateWebhook records a subscription. With an idempotency key, a second call answers the
 // webhook of the first, and replayed.
-func (s *Store) CreateWebhook(ctx context.Context, w pipeline.Webhook, idem pipeline.Idempotency) (created pipeline.Webhook, replayed bool, err error) {
+func (s *Store) CreateWebhook(
+	ctx context.Context, w pipeline.Webhook, idem pipeline.Idempotency,
+) (created pipeline.Webhook, replayed bool, err error) {
 	// What is remembered has the secret beside the webhook, since the webhook itself never
 	// shows it in JSON.
 	type remembered struct {
-		Webhook pipeline.Webhook
-		Secret  string
-		KeyID   int64
+		Webhook pipeline.Webhook `json:"webhook"`
+		Secret  string           `json:"secret"`
+		KeyID   int64            `json:"key_id"`
 	}
 	answer, replayed, err := s.once(ctx, w.CompanyID, idem, func(tx transaction) (string, error) {
 		err := tx.QueryRowxContext(ctx, `INSERT INTO webhooks (company_id, key_id, url, events, format, secret, ordered, active, description)
@@ -153,7 +155,10 @@ var settlements = []struct {
 	{"deleted_at IS NOT NULL", "status = 'pending'", byDue, "status = 'discarded', next_attempt_at = NULL", false},
 	{"deleted_at IS NOT NULL", "status = 'held'", byEvent, "status = 'discarded', next_attempt_at = NULL", false},
 	{"active AND deleted_at IS NULL", "status = 'held'", byEvent, "status = 'pending', next_attempt_at = now()", true},
-	{"active AND deleted_at IS NULL AND NOT ordered", "status = 'pending' AND next_attempt_at = 'infinity'", byDue, "next_attempt_at = now()", true},
+	{
+		"active AND deleted_at IS NULL AND NOT ordered", "status = 'pending' AND next_attempt_at = 'infinity'", byDue,
+		"next_attempt_at = now()", true,
+	},
 }
 
 const (

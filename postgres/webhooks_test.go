@@ -52,7 +52,8 @@ func TestWebhooksAreTheirOwners(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
 	other := newCompany(t, d.Store)
-	mine, neighbours, foreign := newWebhook(t, d.Store, 1, []string{"*"}), newWebhook(t, d.Store, 1, []string{"*"}), newWebhook(t, d.Store, other, []string{"*"})
+	mine, neighbours := newWebhook(t, d.Store, 1, []string{"*"}), newWebhook(t, d.Store, 1, []string{"*"})
+	foreign := newWebhook(t, d.Store, other, []string{"*"})
 
 	require.Equal(t, []int64{neighbours.ID, mine.ID}, webhookIDs(t, d, 1, 0, pipeline.Page{Limit: 10}))
 	require.Equal(t, []int64{mine.ID}, webhookIDs(t, d, 1, 0, pipeline.Page{Limit: 10, Cursor: neighbours.ID}))
@@ -129,6 +130,8 @@ func TestDeleteWebhook(t *testing.T) {
 
 // A webhook is switched while an append is under way: whoever is second sees the first, so no
 // delivery is left held at a webhook that is on, or pending at one that is off or gone.
+//
+//nolint:tparallel,paralleltest // each goes on from where the one before left the webhook
 func TestWebhookSwitchedDuringAppend(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
