@@ -96,9 +96,9 @@ func postgresCPU(b *testing.B, d database) int64 {
 // postgresLog is how many bytes of write-ahead log the server has written so far.
 func postgresLog(b *testing.B, d database) int64 {
 	b.Helper()
-	var bytes int64
-	require.NoError(b, d.DB.Get(&bytes, `SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint`))
-	return bytes
+	var written int64
+	require.NoError(b, d.DB.Get(&written, `SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint`))
+	return written
 }
 
 type processStat struct {
