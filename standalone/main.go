@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -40,6 +41,7 @@ func run() error {
 	if err != nil {
 		return err
 	}
+	slog.SetDefault(options.Logger) // also for what libraries write to the standard logger
 	s, err := stack.Start(ctx, options)
 	if err != nil {
 		return err

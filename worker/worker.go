@@ -34,7 +34,7 @@ const (
 	activitySlots   = 200
 	workflowPollers = 4
 	activityPollers = 4
-	stopPatience    = 10 * time.Second
+	stopPatience    = 20 * time.Second // an attempt under way, and recording it
 )
 
 // New makes a worker with everything registered. Start and Stop it.
