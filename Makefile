@@ -103,7 +103,7 @@ bench: ## Measure throughput and latency beside a bare workflow on the same serv
 
 .PHONY: histories
 histories: ## Record new workflow histories for the replay tests
-	go test ./workflows -run TestRecordHistories -record
+	cd standalone && go test ./e2e -run TestRecordHistories -record -count=1
 
 .PHONY: tidy
 tidy: ## Tidy the go.mod files

@@ -66,9 +66,9 @@ func (e *engine) reset(t *testing.T, workflowID string) {
 	require.NoError(t, err)
 }
 
-// record puts an event into the store behind the workflow's back, as a worker does that dies
+// appendBehind puts an event into the store behind the workflow's back, as a worker does that dies
 // before it has told Temporal.
-func record[S pipeline.State[S]](t *testing.T, e *engine, state S, typ pipeline.EventType) S {
+func appendBehind[S pipeline.State[S]](t *testing.T, e *engine, state S, typ pipeline.EventType) S {
 	t.Helper()
 	event, next, err := pipeline.Next(state, pipeline.Command{
 		Type: typ, OccurredAt: time.Now().UTC().Truncate(time.Millisecond),
@@ -89,8 +89,8 @@ func TestAWorkflowThatMissesEventsCatchesUp(t *testing.T) {
 	stream := proposal.Ref().Stream()
 	c.allAre(t, h, pipeline.DeliveryDelivered, 2)
 
-	sent := record(t, e, proposal, pipeline.TypeProposalSent)
-	record(t, e, sent, pipeline.TypeProposalLinkPublished)
+	sent := appendBehind(t, e, proposal, pipeline.TypeProposalSent)
+	appendBehind(t, e, sent, pipeline.TypeProposalLinkPublished)
 	require.Equal(t, 2, c.statuses(t, h)[pipeline.DeliveryPending])
 
 	// Legal for what the store has, and not for what the workflow knows.
@@ -111,7 +111,7 @@ func TestADeliveryThatNobodyOwnsIsFound(t *testing.T) {
 	customer := c.customer(t)
 	c.allAre(t, h, pipeline.DeliveryDelivered, 1)
 
-	record(t, e, customer, pipeline.TypeEmailSent)
+	appendBehind(t, e, customer, pipeline.TypeEmailSent)
 	_, err := e.db.ExecContext(t.Context(),
 		`UPDATE deliveries SET created_at = now() - interval '1 hour' WHERE webhook_id = $1 AND status = 'pending'`, h.ID)
 	require.NoError(t, err)

@@ -63,12 +63,17 @@ func (e *engine) listed(t *testing.T, query string, wanted int) []*workflow.Work
 	t.Helper()
 	var found []*workflow.WorkflowExecutionInfo
 	eventually(t, query, func() bool {
-		page, err := e.temporal.ListWorkflow(t.Context(), &workflowservice.ListWorkflowExecutionsRequest{Query: query})
-		require.NoError(t, err)
-		found = page.GetExecutions()
+		found = e.list(t, query)
 		return len(found) == wanted
 	})
 	return found
+}
+
+func (e *engine) list(t *testing.T, query string) []*workflow.WorkflowExecutionInfo {
+	t.Helper()
+	page, err := e.temporal.ListWorkflow(t.Context(), &workflowservice.ListWorkflowExecutionsRequest{Query: query})
+	require.NoError(t, err)
+	return page.GetExecutions()
 }
 
 // sweepNow runs the schedule that looks for stray deliveries.

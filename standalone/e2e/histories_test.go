@@ -1,0 +1,272 @@
+package e2e_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/history/v1"
+	"google.golang.org/protobuf/encoding/protojson"
+
+	"github.com/dealwright/dealwright/pipeline"
+)
+
+// record has TestRecordHistories write the histories that the replay tests in workflows read.
+var record = flag.Bool("record", false, "record workflow histories into workflows/testdata/histories")
+
+const historiesFolder = "../../workflows/testdata/histories"
+
+// recorder leads workflows through one shape of history each.
+type recorder struct {
+	*engine
+	company
+
+	partner *receiver
+}
+
+// run names a run of a workflow; an empty run id means its present run.
+type run struct{ workflowID, runID string }
+
+func present(s pipeline.Stream) run { return run{workflowID: string(s)} }
+
+func TestRecordHistories(t *testing.T) {
+	if !*record {
+		t.Skip("records new histories only with -record: make histories")
+	}
+	e := sharedEngine(t)
+	require.NoError(t, os.RemoveAll(historiesFolder))
+	require.NoError(t, os.MkdirAll(historiesFolder, 0o755))
+	for name, shape := range map[string]func(recorder, *testing.T) run{
+		"customer_life":              recorder.customerLife,
+		"proposal_life":              recorder.proposalLife,
+		"proposal_drafted_and_void":  recorder.draftAndVoid,
+		"proposal_race":              recorder.race,
+		"proposal_catches_up":        recorder.catchUp,
+		"proposal_after_termination": recorder.afterTermination,
+		"proposal_stillborn":         recorder.stillborn,
+		"customer_continued":         recorder.continued,
+		"customer_continuation":      recorder.continuation,
+		"webhook_retries":            recorder.retries,
+		"sweep":                      recorder.sweep,
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := recorder{engine: e, company: e.newCompany(t), partner: newReceiver(t)}
+			made := shape(r, t)
+			if running := e.describe(t, made.workflowID); made.runID == "" &&
+				running.GetWorkflowExecutionInfo().GetStatus() == enums.WORKFLOW_EXECUTION_STATUS_RUNNING {
+				e.settled(t, made.workflowID)
+			}
+			write(t, filepath.Join(historiesFolder, name+".json"), e.history(t, made.workflowID, made.runID))
+		})
+	}
+}
+
+// write keeps a history as JSON, without the names of this machine in it.
+func write(t *testing.T, path string, events []*history.HistoryEvent) {
+	t.Helper()
+	b, err := protojson.Marshal(&history.History{Events: events})
+	require.NoError(t, err)
+	decoder := json.NewDecoder(bytes.NewReader(b))
+	decoder.UseNumber()
+	var whole any
+	require.NoError(t, decoder.Decode(&whole))
+	b, err = json.MarshalIndent(withoutMachine(whole), "", " ")
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(path, append(b, '\n'), 0o644))
+}
+
+// withoutMachine replaces what tells where a history was recorded: nothing of it matters for
+// replay.
+func withoutMachine(v any) any {
+	switch v := v.(type) {
+	case []any:
+		for i := range v {
+			v[i] = withoutMachine(v[i])
+		}
+	case object:
+		if v["kind"] == "TASK_QUEUE_KIND_STICKY" {
+			v["name"] = "sticky"
+		}
+		for name := range v {
+			v[name] = withoutMachine(v[name])
+			if name == "identity" {
+				v[name] = "recorder"
+			}
+		}
+	}
+	return v
+}
+
+func (r recorder) customerLife(t *testing.T) run {
+	t.Helper()
+	r.webhook(t, r.partner.URL+"/", nil)
+	stream := r.customer(t).Ref().Stream()
+	r.walk(t, stream,
+		step{pipeline.TypeCustomerUpdated, object{"phone": "+61 400 000 000"}},
+		step{pipeline.TypeCustomerStatusChanged, object{"status": 3}},
+		step{pipeline.TypeAppointmentSet, object{"starts_at": "2026-12-01T09:00:00Z"}},
+		step{pipeline.TypeEmailSent, object{"to": "john.doe@example.com", "subject": "Your roof"}},
+		step{pipeline.TypeSMSSent, object{"body": "See you tomorrow"}},
+		step{pipeline.TypeCustomerDeleted, nil},
+		step{pipeline.TypeCustomerRestored, nil},
+	)
+	return present(stream)
+}
+
+func (r recorder) proposalLife(t *testing.T) run {
+	t.Helper()
+	r.webhook(t, r.partner.URL+"/", nil)
+	customer := r.customer(t)
+	stream := r.proposal(t, customer.ID).Ref().Stream()
+	r.walk(t, stream, wholeLife...)
+	eventually(t, "the customer is Signed", func() bool { return len(r.events(t, customer.Ref().Stream())) == 2 })
+	return present(stream)
+}
+
+func (r recorder) draftAndVoid(t *testing.T) run {
+	t.Helper()
+	draft := newProposal()
+	draft["draft"] = true
+	path := fmt.Sprintf("/v1/customers/%d/proposals", r.customer(t).ID)
+	stream := want[pipeline.Proposal](t, r.post(t, path, draft), http.StatusCreated).Ref().Stream()
+	r.walk(t, stream,
+		step{pipeline.TypeProposalSaved, object{"price": object{"amount": "12345.00", "currency": "AUD"}}},
+		step{pipeline.TypeProposalRequested, nil},
+		step{pipeline.TypeProposalLinkPublished, object{"url": "https://example.com/p/1"}},
+		step{pipeline.TypeProposalSent, nil},
+		step{pipeline.TypeProposalSelected, nil},
+		step{pipeline.TypeContractRequested, nil},
+		step{pipeline.TypeContractSent, nil},
+		step{pipeline.TypeContractVoided, object{"reason": "another price"}},
+		step{pipeline.TypeContractRequested, nil},
+	)
+	return present(stream)
+}
+
+// race goes on until two updates have passed the validator and one of them has found, under
+// the lock, that the other was faster.
+func (r recorder) race(t *testing.T) run {
+	t.Helper()
+	customer := r.customer(t)
+	var stream pipeline.Stream
+	eventually(t, "a race is decided under the lock", func() bool {
+		stream = r.proposal(t, customer.ID).Ref().Stream()
+		r.moved(t, stream, pipeline.TypeProposalSent, nil)
+		atOnce(t, 6, func(int) (answer, error) {
+			return r.try(http.MethodPost, pathOf(stream)+"/transitions", body(pipeline.TypeProposalSelected, nil))
+		})
+		return slices.ContainsFunc(r.history(t, string(stream), ""), func(e *history.HistoryEvent) bool {
+			return e.GetWorkflowExecutionUpdateCompletedEventAttributes().GetOutcome().GetFailure() != nil
+		})
+	})
+	return present(stream)
+}
+
+func (r recorder) catchUp(t *testing.T) run {
+	t.Helper()
+	r.webhook(t, r.partner.URL+"/", nil)
+	proposal := r.proposal(t, r.customer(t).ID)
+	appendBehind(t, r.engine, proposal, pipeline.TypeProposalSent)
+	r.moved(t, proposal.Ref().Stream(), pipeline.TypeProposalSelected, nil)
+	return present(proposal.Ref().Stream())
+}
+
+func (r recorder) afterTermination(t *testing.T) run {
+	t.Helper()
+	stream := r.proposal(t, r.customer(t).ID).Ref().Stream()
+	r.moved(t, stream, pipeline.TypeProposalSent, nil)
+	require.NoError(t, r.temporal.TerminateWorkflow(t.Context(), string(stream), "", "to record what comes after"))
+	r.ended(t, string(stream))
+	r.moved(t, stream, pipeline.TypeProposalSelected, nil)
+	return present(stream)
+}
+
+// stillborn is a proposal whose uuid turns out to be taken when it is recorded.
+func (r recorder) stillborn(t *testing.T) run {
+	t.Helper()
+	customer := r.customer(t)
+	path := fmt.Sprintf("/v1/customers/%d/proposals", customer.ID)
+	request := newProposal()
+	request["uuid"] = uuid.NewString()
+	want[pipeline.Proposal](t, r.post(t, path, request), http.StatusCreated)
+	refused(t, r.post(t, path, request), http.StatusUnprocessableEntity, pipeline.CodeInvalid)
+	found := r.listed(t, fmt.Sprintf("CompanyId = %d AND ExecutionStatus = 'Completed'", r.company.id), 1)
+	return run{workflowID: found[0].GetExecution().GetWorkflowId()}
+}
+
+// renewed is a customer whose workflow has continued as new, with the ids of its first runs.
+func (r recorder) renewed(t *testing.T) (pipeline.Stream, []string) {
+	t.Helper()
+	r.webhook(t, r.partner.URL+"/", nil)
+	stream := r.customer(t).Ref().Stream()
+	first := r.runOf(t, stream)
+	for n := 0; r.runOf(t, stream) == first; n++ {
+		want[transition](t, r.post(t, pathOf(stream)+"/transitions", note(n)), http.StatusCreated)
+	}
+	r.moved(t, stream, pipeline.TypeCustomerStatusChanged, object{"status": 3})
+	r.settled(t, string(stream))
+	return stream, r.runs(t, stream)
+}
+
+func (r recorder) continued(t *testing.T) run {
+	t.Helper()
+	stream, runs := r.renewed(t)
+	return run{string(stream), runs[0]}
+}
+
+func (r recorder) continuation(t *testing.T) run {
+	t.Helper()
+	stream, runs := r.renewed(t)
+	return run{string(stream), runs[1]}
+}
+
+// retries has timers that fired and timers that a signal cut short.
+func (r recorder) retries(t *testing.T) run {
+	t.Helper()
+	var well atomic.Bool
+	r.partner.on("/", func(*http.Request, int) int {
+		if well.Load() {
+			return http.StatusOK
+		}
+		return http.StatusInternalServerError
+	})
+	h := r.webhook(t, r.partner.URL+"/", nil)
+	workflowID := fmt.Sprintf("webhook-%d", h.ID)
+	r.customer(t)
+	eventually(t, "the webhook has a workflow", func() bool { return len(r.list(t, "WorkflowId = '"+workflowID+"'")) > 0 })
+	var made run
+	eventually(t, "a timer fires, and a signal comes before another does", func() bool {
+		r.customer(t)
+		made = run{workflowID, r.describe(t, workflowID).GetWorkflowExecutionInfo().GetExecution().GetRunId()}
+		events := r.history(t, workflowID, made.runID)
+		return countOf(events, enums.EVENT_TYPE_TIMER_FIRED) > 0 && countOf(events, enums.EVENT_TYPE_TIMER_CANCELED) > 0
+	})
+	well.Store(true)
+	r.ended(t, workflowID)
+	return made
+}
+
+func (r recorder) sweep(t *testing.T) run {
+	t.Helper()
+	r.sweepNow(t)
+	var found run
+	eventually(t, "a sweep has run", func() bool {
+		page := r.list(t, "WorkflowType = 'Sweep' AND ExecutionStatus = 'Completed'")
+		if len(page) == 0 {
+			return false
+		}
+		found = run{page[0].GetExecution().GetWorkflowId(), page[0].GetExecution().GetRunId()}
+		return true
+	})
+	return found
+}
