@@ -49,7 +49,8 @@ CREATE TABLE events (
     payload     jsonb       NOT NULL,
     -- The entity after this event. It could be folded each time; kept, it makes a delivery,
     -- a replay and "state as of" one row to read, and gives rebuild something to compare with.
-    state       jsonb       NOT NULL,
+    -- json and not jsonb: nothing looks inside, and partners get the fields in our order.
+    state       json        NOT NULL,
     occurred_at timestamptz NOT NULL,
     recorded_at timestamptz NOT NULL,
     -- The last wall behind optimistic locking: one event per version of a stream.

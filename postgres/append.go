@@ -86,7 +86,7 @@ func appendSQL(e pipeline.Event) string {
 			INSERT INTO events (position, recorded_at, id, type, stream, version, company_id, customer_id, proposal_id,
 			                    user_id, cause, payload, state, occurred_at)
 			SELECT nextval('event_positions'), clock_timestamp(), $1, $2, $3, $4::bigint, $5::bigint, $6::bigint, $7::bigint,
-			       $8::bigint, $9::jsonb, $10::jsonb, $11::jsonb, $12::timestamptz
+			       $8::bigint, $9::jsonb, $10::jsonb, $11::text::json, $12::timestamptz
 			FROM turn
 			RETURNING position, recorded_at
 		), queued AS (
@@ -113,11 +113,11 @@ func projectionTable(kind pipeline.Kind) string {
 func insertProjection(kind pipeline.Kind) string {
 	if kind == pipeline.KindCustomer {
 		return `INSERT INTO customers (company_id, id, uuid, state)
-			VALUES ($5::bigint, $6::bigint, ($11::jsonb ->> 'uuid')::uuid, $11::jsonb)
+			VALUES ($5::bigint, $6::bigint, ($11::text::jsonb ->> 'uuid')::uuid, $11::text::jsonb)
 			ON CONFLICT DO NOTHING RETURNING id`
 	}
 	return `INSERT INTO proposals (company_id, id, customer_id, uuid, state)
-		VALUES ($5::bigint, $7::bigint, $6::bigint, ($11::jsonb ->> 'uuid')::uuid, $11::jsonb)
+		VALUES ($5::bigint, $7::bigint, $6::bigint, ($11::text::jsonb ->> 'uuid')::uuid, $11::text::jsonb)
 		ON CONFLICT DO NOTHING RETURNING id`
 }
 
@@ -126,7 +126,7 @@ func updateProjection(kind pipeline.Kind) string {
 	if kind == pipeline.KindCustomer {
 		id = "$6"
 	}
-	return `UPDATE ` + projectionTable(kind) + ` SET state = $11::jsonb
+	return `UPDATE ` + projectionTable(kind) + ` SET state = $11::text::jsonb
 		WHERE company_id = $5::bigint AND id = ` + id + `::bigint AND version = $4::bigint - 1 RETURNING id`
 }
 
