@@ -438,6 +438,7 @@ type fakeEngine struct {
 
 	mu        sync.Mutex
 	broken    error
+	repeats   bool // as Temporal's client does where the first answer was lost
 	submitted []workflows.Submission
 	woken     []int64
 }
@@ -464,6 +465,15 @@ func (e *fakeEngine) Submit(_ context.Context, sub workflows.Submission) (workfl
 	}
 	e.store.mu.Lock()
 	defer e.store.mu.Unlock()
+	if e.repeats {
+		if _, err := e.decide(sub); err != nil {
+			return workflows.Outcome{}, err
+		}
+	}
+	return e.decide(sub)
+}
+
+func (e *fakeEngine) decide(sub workflows.Submission) (workflows.Outcome, error) {
 	if sub.Stream.Kind() == pipeline.KindCustomer {
 		return decide(e.store, pipeline.NewCustomer(sub.CompanyID, sub.ID), sub)
 	}

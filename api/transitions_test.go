@@ -113,3 +113,17 @@ func TestTransitionOfForeignEntity(t *testing.T) {
 	r.post("/v1/customers/424242/transitions", body).problem(http.StatusNotFound, pipeline.CodeNotFound)
 	require.Len(t, r.engine.submitted, 1, "only the creation got as far as the engine")
 }
+
+// Temporal may lose a workflow task whose event is recorded, and its client then sends the
+// update again. The caller whose command happened must not be told that it may not happen.
+func TestTransitionThatHappenedIsNotRefused(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	customer := r.customer()
+	r.engine.repeats = true
+	// The second time the one would change nothing, and the other is illegal.
+	r.post(customer+"/transitions", object{"type": "customer.updated", "data": object{"name": "Jane Doe"}}).must(http.StatusCreated)
+	r.post(customer+"/transitions", object{"type": "customer.deleted"}).must(http.StatusCreated)
+	r.engine.repeats = false
+	require.Equal(t, "illegal_transition", r.post(customer+"/transitions", object{"type": "customer.deleted"}).must(http.StatusConflict)["code"])
+}

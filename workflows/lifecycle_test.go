@@ -308,6 +308,7 @@ func TestProposal_ContinuesAsNewWithItsState(t *testing.T) {
 	require.Equal(t, int64(2), next.State.Version)
 	require.Equal(t, "sent", next.State.Status)
 	require.Equal(t, "sent", next.Listed)
+	require.Equal(t, 1, next.Left.Undelivered, "the new run tells partners what the old one did not")
 }
 
 // drains notes at which times of the test's clock DrainDeliveries ran.

@@ -49,7 +49,7 @@ func TestReplayFindsAWorkflowThatDoesSomethingElse(t *testing.T) {
 	t.Parallel()
 	others := map[string]any{
 		"does nothing": func(workflow.Context, any) (any, error) { return nil, nil }, //nolint:nilnil // it does nothing
-		"takes updates and forgets to tell partners": func(ctx workflow.Context, in workflows.CustomerInput) error {
+		"takes updates and forgets to tell partners": func(ctx workflow.Context, _ any) error {
 			err := workflow.SetUpdateHandler(ctx, workflows.UpdateTransition,
 				func(workflow.Context, workflows.Transition) (workflows.Outcome, error) {
 					return workflows.Outcome{}, nil

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strconv"
 	"testing"
@@ -59,9 +60,7 @@ func (c caller) try(method, path string, body any, headers ...http.Header) (answ
 		request.Header.Set("Content-Type", "application/json")
 	}
 	for _, h := range headers {
-		for name, values := range h {
-			request.Header[name] = values
-		}
+		maps.Copy(request.Header, h)
 	}
 	return send(request)
 }
@@ -263,9 +262,7 @@ func (h hook) path() string { return fmt.Sprintf("/v1/webhooks/%d", h.ID) }
 func (c caller) webhook(t *testing.T, url string, more object) hook {
 	t.Helper()
 	request := object{"url": url, "events": []string{"*"}}
-	for name, value := range more {
-		request[name] = value
-	}
+	maps.Copy(request, more)
 	return want[hook](t, c.post(t, "/v1/webhooks", request), http.StatusCreated)
 }
 

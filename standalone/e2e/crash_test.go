@@ -96,7 +96,8 @@ func TestAWorkflowThatMissesEventsCatchesUp(t *testing.T) {
 	// Legal for what the store has, and not for what the workflow knows.
 	event := c.moved(t, stream, pipeline.TypeProposalSelected, nil)
 	require.Equal(t, int64(4), event.Version)
-	c.requireStream(t, stream, pipeline.TypeProposalRequested, pipeline.TypeProposalSent, pipeline.TypeProposalLinkPublished, pipeline.TypeProposalSelected)
+	c.requireStream(t, stream, pipeline.TypeProposalRequested, pipeline.TypeProposalSent,
+		pipeline.TypeProposalLinkPublished, pipeline.TypeProposalSelected)
 	c.allAre(t, h, pipeline.DeliveryDelivered, 5)
 	require.Equal(t, upTo(4), partner.firstOf("/", stream))
 	require.Equal(t, 5, partner.count("/"))

@@ -62,7 +62,7 @@ func startEngine(ctx context.Context) (*engine, error) {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	if err := e.connect(ctx, encryptionKey); err != nil {
-		return nil, errors.Join(err, e.stop())
+		return nil, errors.Join(err, e.stop()) //nolint:contextcheck // stopping has time limits of its own
 	}
 	return e, nil
 }

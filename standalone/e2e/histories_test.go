@@ -28,8 +28,8 @@ const historiesFolder = "../../workflows/testdata/histories"
 
 // recorder leads workflows through one shape of history each.
 type recorder struct {
-	*engine
 	company
+	*engine
 
 	partner *receiver
 }
@@ -200,7 +200,7 @@ func (r recorder) stillborn(t *testing.T) run {
 	request["uuid"] = uuid.NewString()
 	want[pipeline.Proposal](t, r.post(t, path, request), http.StatusCreated)
 	refused(t, r.post(t, path, request), http.StatusUnprocessableEntity, pipeline.CodeInvalid)
-	found := r.listed(t, fmt.Sprintf("CompanyId = %d AND ExecutionStatus = 'Completed'", r.company.id), 1)
+	found := r.listed(t, fmt.Sprintf("CompanyId = %d AND ExecutionStatus = 'Completed'", r.id), 1)
 	return run{workflowID: found[0].GetExecution().GetWorkflowId()}
 }
 

@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"testing"
 
@@ -122,10 +123,8 @@ func TestAWorkflowThatContinuesAsNewLosesAndDoublesNothing(t *testing.T) {
 	// Every command has one event, and all the events there are have a command.
 	const total = writers*commands + 2
 	seen := map[int64]bool{1: true}
-	for _, answers := range append(recorded, []answer{old}) {
-		for _, a := range answers {
-			seen[want[transition](t, a, http.StatusCreated).Event.Version] = true
-		}
+	for _, a := range slices.Concat([]answer{old}, slices.Concat(recorded...)) {
+		seen[want[transition](t, a, http.StatusCreated).Event.Version] = true
 	}
 	require.Len(t, seen, total)
 	require.Len(t, c.events(t, stream), total)

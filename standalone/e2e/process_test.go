@@ -31,7 +31,8 @@ var binary struct {
 func program(t *testing.T) string {
 	t.Helper()
 	binary.once.Do(func() {
-		if binary.dir, binary.err = os.MkdirTemp("", "dealwright-binary-"); binary.err != nil {
+		binary.dir, binary.err = makeFolder() // not the test's own: others use the program as well
+		if binary.err != nil {
 			return
 		}
 		binary.path = filepath.Join(binary.dir, "dealwright-standalone")

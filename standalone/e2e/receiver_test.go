@@ -37,13 +37,11 @@ type delivery struct {
 	header   http.Header
 	body     []byte
 	envelope struct {
-		Type pipeline.EventType
 		Data struct {
-			ID     string
-			Seq    int64
-			Stream pipeline.Stream
-			Cause  *pipeline.Cause
-		}
+			ID     string          `json:"id"`
+			Seq    int64           `json:"seq"`
+			Stream pipeline.Stream `json:"stream"`
+		} `json:"data"`
 	}
 
 	answered bool // guarded by the receiver's mutex

@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -48,7 +49,8 @@ func TestTheTemporalUITellsTheStoryOfADeal(t *testing.T) {
 		require.Regexp(t, `^(proposal|credit)\.[a-z_]+ #[1-5] → [0-9] webhooks?$`, summary)
 	}
 	require.Equal(t, []string{
-		"record proposal.requested #1", "record proposal.sent #2", "record proposal.sent #3", "record credit.ran #4", "record proposal.selected #5",
+		"record proposal.requested #1", "record proposal.sent #2", "record proposal.sent #3", "record credit.ran #4",
+		"record proposal.selected #5",
 	}, summaries(t, events, enums.EVENT_TYPE_MARKER_RECORDED))
 }
 
@@ -82,18 +84,21 @@ func TestATransitionCostsNoMoreInTemporalThanItHasTo(t *testing.T) {
 	taskDone := []enums.EventType{
 		enums.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED, enums.EVENT_TYPE_WORKFLOW_TASK_STARTED, enums.EVENT_TYPE_WORKFLOW_TASK_COMPLETED,
 	}
-	recorded := append(taskDone[:3:3],
-		enums.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED, enums.EVENT_TYPE_MARKER_RECORDED, enums.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED)
-	delivered := append(recorded[:6:6],
-		enums.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED, enums.EVENT_TYPE_ACTIVITY_TASK_STARTED, enums.EVENT_TYPE_ACTIVITY_TASK_COMPLETED)
-	delivered = append(delivered, taskDone...)
+	update := []enums.EventType{
+		enums.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED,
+		enums.EVENT_TYPE_MARKER_RECORDED,
+		enums.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED,
+	}
+	activity := []enums.EventType{
+		enums.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED, enums.EVENT_TYPE_ACTIVITY_TASK_STARTED, enums.EVENT_TYPE_ACTIVITY_TASK_COMPLETED,
+	}
 
 	for name, test := range map[string]struct {
 		webhook bool
 		cost    []enums.EventType
 	}{
-		"nobody listens":          {false, recorded},
-		"one activity tells them": {true, delivered},
+		"nobody listens":          {false, slices.Concat(taskDone, update)},
+		"one activity tells them": {true, slices.Concat(taskDone, update, activity, taskDone)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

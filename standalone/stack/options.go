@@ -77,7 +77,7 @@ const maxPort = 1<<16 - 1
 // keepSecrets fills in the keys that were not given: made at the first start, and kept in the
 // data folder.
 func (o *Options) keepSecrets() error {
-	if err := os.MkdirAll(o.Data, 0o755); err != nil { //nolint:gosec // Postgres runs as another user below it
+	if err := os.MkdirAll(o.Data, 0o755); err != nil {
 		return fmt.Errorf("make DEALWRIGHT_DATA: %w", err)
 	}
 	if o.App.Key == "" {
@@ -99,14 +99,14 @@ func (o *Options) keepSecrets() error {
 
 func newEncryptionKey() string {
 	b := make([]byte, 32)
-	rand.Read(b) //nolint:errcheck // never fails: crypto/rand ends the process instead
+	rand.Read(b) // never fails: crypto/rand ends the process instead
 	return base64.StdEncoding.EncodeToString(b)
 }
 
 // kept reads a secret from a file, or makes it. The file appears whole or not at all, so that
 // a kill in between cannot leave half a key that nothing opens.
 func kept(path string, fresh func() string) (string, error) {
-	b, err := os.ReadFile(path) //nolint:gosec // a path of our own
+	b, err := os.ReadFile(path)
 	if err == nil {
 		return strings.TrimSpace(string(b)), nil
 	}

@@ -46,7 +46,7 @@ func ReadEnvironment(into any) error {
 	err := env.Parse(into)
 	all, ok := errors.AsType[env.AggregateError](err)
 	if !ok {
-		return err
+		return err //nolint:wrapcheck // nil, as a rule
 	}
 	wrong := make([]error, len(all.Errors))
 	for i, one := range all.Errors {
