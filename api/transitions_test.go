@@ -125,5 +125,6 @@ func TestTransitionThatHappenedIsNotRefused(t *testing.T) {
 	r.post(customer+"/transitions", object{"type": "customer.updated", "data": object{"name": "Jane Doe"}}).must(http.StatusCreated)
 	r.post(customer+"/transitions", object{"type": "customer.deleted"}).must(http.StatusCreated)
 	r.engine.repeats = false
-	require.Equal(t, "illegal_transition", r.post(customer+"/transitions", object{"type": "customer.deleted"}).must(http.StatusConflict)["code"])
+	again := r.post(customer+"/transitions", object{"type": "customer.deleted"}).must(http.StatusConflict)
+	require.Equal(t, "illegal_transition", again["code"])
 }
