@@ -45,6 +45,8 @@ func newBare(ctx context.Context, s *standalone, partner string) (*bare, error) 
 	}
 	temporal, err := client.DialContext(ctx, client.Options{
 		HostPort: s.Temporal, Logger: temporallog.NewStructuredLogger(slog.Default()),
+		// As standalone does with its own server.
+		ConnectionOptions: client.ConnectionOptions{GrpcCompression: &client.GrpcCompressionNone{}},
 	})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("bare: %w", err), work.close())

@@ -72,12 +72,15 @@ func readStat(pid int) (processStat, error) {
 	if err != nil {
 		return processStat{}, fmt.Errorf("read CPU time: %w", err)
 	}
+	return parseStat(string(content))
+}
+
+func parseStat(text string) (processStat, error) {
 	// The name, in brackets, may hold blanks and brackets itself.
-	text := string(content)
 	fields := strings.Fields(text[strings.LastIndex(text, ")")+1:])
 	const parent, user, system, endedUser, endedSystem = 1, 11, 12, 13, 14 // counted from the state on
 	if len(fields) <= endedSystem {
-		return processStat{}, fmt.Errorf("read CPU time: /proc/%d/stat has %d fields", pid, len(fields))
+		return processStat{}, fmt.Errorf("read CPU time: %d fields after the name", len(fields))
 	}
 	n, err := strconv.Atoi(fields[parent])
 	if err != nil {

@@ -1,7 +1,7 @@
 package main
 
 import (
-	"cmp"
+	"math"
 	"slices"
 	"time"
 )
@@ -19,15 +19,19 @@ func (l latencies) quantile(q float64) time.Duration {
 	if len(l) == 0 {
 		return 0
 	}
-	return l[min(int(q*float64(len(l))), len(l)-1)]
+	rank := int(math.Ceil(q * float64(len(l))))
+	return l[max(rank, 1)-1]
 }
 
 // median of some figures; 0 when there are none.
-func median[T cmp.Ordered](all []T) T {
-	var none T
+func median(all []float64) float64 {
 	if len(all) == 0 {
-		return none
+		return 0
 	}
 	sorted := slices.Sorted(slices.Values(all))
-	return sorted[(len(sorted)-1)/2]
+	middle := len(sorted) / 2
+	if len(sorted)%2 == 1 {
+		return sorted[middle]
+	}
+	return (sorted[middle-1] + sorted[middle]) / 2
 }
