@@ -135,7 +135,7 @@ func (s *Stack) temporalOptions() (client.Options, error) {
 	}
 	if s.temporal != nil {
 		options.HostPort, options.Namespace = s.temporal.HostPort(), s.temporal.Namespace()
-		// The server is in this process: to compress what never leaves it only costs, about a tenth of all CPU.
+		// The server is in this process: to compress what never leaves it only costs CPU (5 % of the process, in a profile).
 		options.ConnectionOptions.GrpcCompression = &client.GrpcCompressionNone{}
 	}
 	return options, nil
