@@ -58,6 +58,8 @@ func announce(ready stack.Ready) error {
 	if err != nil {
 		return fmt.Errorf("encode ready line: %w", err)
 	}
-	_, err = fmt.Fprintf(os.Stdout, "ready %s\n", line)
-	return err
+	if _, err := fmt.Fprintf(os.Stdout, "ready %s\n", line); err != nil {
+		return fmt.Errorf("write ready line: %w", err)
+	}
+	return nil
 }

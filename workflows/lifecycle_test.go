@@ -82,8 +82,8 @@ func (a *answer) Accept()          { a.accepted = true }
 func (a *answer) Reject(err error) { a.refused = err }
 func (a *answer) Complete(v any, err error) {
 	a.failed = err
-	if err == nil {
-		a.outcome = v.(workflows.Outcome)
+	if outcome, ok := v.(workflows.Outcome); ok {
+		a.outcome = outcome
 	}
 }
 

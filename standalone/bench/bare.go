@@ -91,7 +91,7 @@ func bareWorkflow(ctx workflow.Context) error {
 		var recorded time.Time
 		err := workflow.ExecuteLocalActivity(ctx, activityWork.Record, e).Get(ctx, &recorded)
 		untold = append(untold, e)
-		return recorded, err //nolint:wrapcheck // its type decides what Temporal does
+		return recorded, err
 	})
 	if err != nil {
 		return err
@@ -104,7 +104,7 @@ func bareWorkflow(ctx workflow.Context) error {
 		next := untold[0]
 		untold = untold[1:]
 		if err := workflow.ExecuteActivity(ctx, activityWork.Tell, next).Get(ctx, nil); err != nil {
-			return err //nolint:wrapcheck // its type decides what Temporal does
+			return err
 		}
 	}
 }

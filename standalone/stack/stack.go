@@ -51,7 +51,7 @@ func Start(ctx context.Context, options Options) (*Stack, error) {
 		err = s.startEngine(ctx)
 	}
 	if err != nil {
-		return nil, errors.Join(err, s.Stop())
+		return nil, errors.Join(err, s.Stop()) //nolint:contextcheck // stopping has to go on when the context has ended
 	}
 	return s, nil
 }

@@ -98,7 +98,7 @@ func (p *Process) ServeAPI(ctx context.Context, l net.Listener, ready func()) er
 	if err := p.bootstrap(ctx); err != nil {
 		return err
 	}
-	routes, err := api.New(api.Config{
+	routes, err := api.New(api.Config{ //nolint:contextcheck // each request brings its own context
 		Store: p.store, Engine: p.engine, Targets: p.targets, Logger: p.log, Registry: p.metrics, Version: p.cfg.Version,
 	})
 	if err != nil {
