@@ -169,7 +169,12 @@ func (s *Store) RecordAttempts(ctx context.Context, results []pipeline.Result, s
 	b := newAttemptBatch(results)
 	_, err := s.exec(ctx, "record attempts", `
 		WITH tried AS (
-			SELECT * FROM unnest($1::bigint[], $2::timestamptz[], $3::integer[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::timestamptz[])
+			-- Each array in a SELECT of its own hides its length from the planner: where it sees one
+			-- row instead of the usual guess, it plans this statement anew on every call, which
+			-- costs more than running it.
+			SELECT * FROM unnest(
+				(SELECT $1::bigint[]), (SELECT $2::timestamptz[]), (SELECT $3::integer[]), (SELECT $4::bigint[]),
+				(SELECT $5::text[]), (SELECT $6::text[]), (SELECT $7::text[]), (SELECT $8::timestamptz[]))
 				AS t (delivery_id, at, status, latency_ms, error, response_body, outcome, next_attempt_at)
 		), kept AS (
 			INSERT INTO attempts (delivery_id, n, at, status, latency_ms, error, response_body)
@@ -192,13 +197,13 @@ func (s *Store) RecordAttempts(ctx context.Context, results []pipeline.Result, s
 			WHERE m.status <> 'pending' AND n.next_attempt_at IS NOT NULL AND n.id = (
 				SELECT b.id FROM deliveries b
 				WHERE b.stream = m.stream AND b.webhook_id = m.webhook_id AND b.status = 'pending'
-				  AND b.version > m.version AND b.id <> ALL ($1::bigint[])
+				  AND b.version > m.version AND b.id <> ALL ((SELECT $1::bigint[])::bigint[])
 				ORDER BY b.version LIMIT 1)
 		)
 		UPDATE webhooks w SET
 			failures   = CASE WHEN h.failed THEN w.failures + 1 ELSE 0 END,
 			slow_until = CASE WHEN h.slow THEN now() + make_interval(secs => $12) ELSE w.slow_until END
-		FROM unnest($9::bigint[], $10::boolean[], $11::boolean[]) AS h (id, failed, slow)
+		FROM unnest((SELECT $9::bigint[]), (SELECT $10::boolean[]), (SELECT $11::boolean[])) AS h (id, failed, slow)
 		WHERE w.id = h.id AND (h.failed OR h.slow OR w.failures <> 0)`,
 		append(b.args(), append(webhookHealth(results, slow), slowFor.Seconds())...)...)
 	return err

@@ -30,3 +30,9 @@ func AppendIn(ctx context.Context, tx *sqlx.Tx, e pipeline.Event, idem pipeline.
 
 // MapError is what every error of the driver goes through.
 func MapError(err error) error { return mapError(err, "test") }
+
+// OneConnection leaves the store one connection, so that a test can ask it about its session.
+func (s *Store) OneConnection() *sqlx.DB {
+	s.db.SetMaxOpenConns(1)
+	return s.db
+}

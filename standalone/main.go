@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/dealwright/dealwright/standalone/stack"
@@ -35,6 +36,7 @@ func run() error {
 		fmt.Fprint(os.Stderr, usage)
 		return nil
 	}
+	spareMemoryForTime()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	options, err := stack.ReadOptions(version)
@@ -50,6 +52,19 @@ func run() error {
 		return err
 	}
 	return s.Wait()
+}
+
+// spareMemoryForTime collects garbage less often than Go would by itself: embedded Temporal makes
+// much of it from a small live heap. The limit brings the collector back where the heap is large.
+// GOGC and GOMEMLIMIT, where they are set, have the last word.
+func spareMemoryForTime() {
+	const percent, limit = 300, 1 << 30
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(percent)
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(limit)
+	}
 }
 
 // announce prints the line that programs wait for. It is the only thing on stdout.
