@@ -15,6 +15,9 @@ import (
 const (
 	clusterName = "active"
 	storeName   = "sqlite"
+	// What operators list and search has a file of its own: an entry there costs as much as a
+	// step of a workflow, and SQLite lets one writer at a time into a file.
+	visibilityName = "sqlite-visibility"
 
 	// shards is fixed at the first start. More than one would only wait for the one writer of the file.
 	shards = 1
@@ -55,9 +58,12 @@ func serverConfig(options Options, chosen ports) *config.Config {
 		},
 		Persistence: config.Persistence{
 			DefaultStore:     storeName,
-			VisibilityStore:  storeName,
+			VisibilityStore:  visibilityName,
 			NumHistoryShards: shards,
-			DataStores:       map[string]config.DataStore{storeName: {SQL: databaseConfig(options)}},
+			DataStores: map[string]config.DataStore{
+				storeName:      {SQL: databaseConfig(options.databaseFile())},
+				visibilityName: {SQL: databaseConfig(options.visibilityFile())},
+			},
 		},
 		ClusterMetadata: &cluster.Config{
 			FailoverVersionIncrement: 10,

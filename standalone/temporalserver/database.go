@@ -40,12 +40,12 @@ var pragmas = map[string]string{
 
 // databaseConfig is how Temporal opens the file. It keeps to one connection: SQLite has one writer at a time anyway, and
 // a second connection fails at once when it wants to write what it read before another's commit.
-func databaseConfig(options Options) *config.SQL {
+func databaseConfig(file string) *config.SQL {
 	attributes := map[string]string{"mode": "rwc"}
 	maps.Copy(attributes, pragmas)
 	return &config.SQL{
 		PluginName:        sqliteplugin.PluginName,
-		DatabaseName:      uriPath(options.databaseFile()),
+		DatabaseName:      uriPath(file),
 		ConnectAttributes: attributes,
 	}
 }
@@ -60,23 +60,24 @@ func prepareDatabase(ctx context.Context, options Options) error {
 	if err := os.MkdirAll(options.Dir, 0o700); err != nil {
 		return fmt.Errorf("make the folder: %w", err)
 	}
-	if err := prepareSchema(ctx, options); err != nil {
-		return err
+	for _, file := range []string{options.databaseFile(), options.visibilityFile()} {
+		if err := prepareSchema(ctx, file); err != nil {
+			return err
+		}
 	}
 	namespace, err := sqliteschema.NewNamespaceConfig(clusterName, options.Namespace, false, searchAttributes)
 	if err != nil {
 		return fmt.Errorf("describe the namespace %s: %w", options.Namespace, err)
 	}
 	namespace.Detail.Config.Retention = durationpb.New(options.Retention)
-	if err := sqliteschema.CreateNamespaces(databaseConfig(options), namespace); err != nil {
+	if err := sqliteschema.CreateNamespaces(databaseConfig(options.databaseFile()), namespace); err != nil {
 		return fmt.Errorf("make the namespace %s: %w", options.Namespace, err)
 	}
 	return nil
 }
 
-func prepareSchema(ctx context.Context, options Options) error {
-	file := options.databaseFile()
-	versionFile := filepath.Join(options.Dir, "temporal.schema")
+func prepareSchema(ctx context.Context, file string) error {
+	versionFile := strings.TrimSuffix(file, filepath.Ext(file)) + ".schema"
 	_, err := os.Stat(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return makeDatabase(ctx, file, versionFile)

@@ -1,5 +1,7 @@
 // Package temporalserver runs a Temporal server and its web UI inside this process, with its state in one SQLite file.
 //
+// What operators list and search (visibility) has a second file beside it.
+//
 // It is for a single machine: everything listens on loopback only, since nothing asks callers who they are. The file is in
 // WAL mode with synchronous=NORMAL: after a kill of the process nothing is lost; after a power cut the last few
 // transactions may be, but the file is never damaged. That is fit for what it holds, because the truth about
@@ -102,6 +104,10 @@ func (o Options) hostPort(port int) string {
 
 func (o Options) databaseFile() string {
 	return filepath.Join(o.Dir, "temporal.db")
+}
+
+func (o Options) visibilityFile() string {
+	return filepath.Join(o.Dir, "visibility.db")
 }
 
 // Server is a running Temporal server.
