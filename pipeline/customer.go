@@ -97,6 +97,8 @@ func decideCreated(cmd Command) (any, error) {
 	f.unless(emailShape.MatchString(p.Email), "/data/email", "is not an e-mail address")
 	f.customerType(p.Type)
 	f.unless(p.StatusName != "", "/data/status", "is not a status of this company")
+	f.object(p.Address, "/data/address")
+	f.object(p.Attributes, "/data/attributes")
 	return p, Invalid(f...)
 }
 
@@ -111,6 +113,8 @@ func (c Customer) decideUpdated(cmd Command) (any, error) {
 	if p.Type.Set {
 		f.customerType(p.Type.Value)
 	}
+	f.object(p.Address.Value, "/data/address")
+	f.object(p.Attributes.Value, "/data/attributes")
 	changed := CustomerUpdated{
 		Name:       changes(p.Name, c.Name),
 		Email:      changes(p.Email, c.Email),

@@ -1,6 +1,7 @@
 package pipeline_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -117,6 +118,26 @@ func TestBadDataForACustomer(t *testing.T) {
 	active.when("appointment.set", `{}`).thenInvalid("/data/starts_at")
 	active.when("appointment.set", `{"starts_at":"2026-11-24T10:00:00Z","ends_at":"2026-11-24T09:59:59Z"}`).thenInvalid("/data/ends_at")
 	active.when("email.sent", `{"body":"x"}`).thenInvalid("/data")
+}
+
+// What is carried unseen would otherwise grow until Temporal refuses the payload, when the event
+// is recorded already.
+func TestWhatIsCarriedUnseenIsBounded(t *testing.T) {
+	t.Parallel()
+	fits := `{"note":"` + strings.Repeat("x", 60<<10) + `"}`
+	tooLarge := `{"note":"` + strings.Repeat("x", 64<<10) + `"}`
+	active := givenCustomer(t, "customer.created")
+	_, _, err := pipeline.Next(active.after, command("customer.updated", `{"attributes":`+fits+`}`), "c")
+	require.NoError(t, err)
+	active.when("customer.updated", `{"attributes":`+tooLarge+`}`).thenInvalid("/data/attributes")
+	active.when("customer.updated", `{"address":`+tooLarge+`}`).thenInvalid("/data/address")
+	givenProposal(t, "proposal.drafted").when("proposal.saved", `{"system":`+tooLarge+`}`).thenInvalid("/data/system")
+	signed := givenProposal(t, words(toProposal["selected"]+" "+toContract["signed"])...)
+	stored := usual["contract.document_stored"]
+	for range 100 {
+		signed.after.Documents = append(signed.after.Documents, pipeline.Document{UUID: "another"})
+	}
+	signed.when("contract.document_stored", stored).thenInvalid("/data/uuid")
 }
 
 // Equal is equal, however it was written.

@@ -213,6 +213,14 @@ func (f *faults) price(p Given[Money]) {
 	f.unless(moneyCurrency.MatchString(p.Value.Currency), "/data/price/currency", "has to be an ISO 4217 code")
 }
 
+// maxObject bounds a value that we carry without looking into it, in bytes of its JSON: it is
+// part of every state from then on, and Temporal refuses payloads of 2 MiB.
+const maxObject = 64 << 10
+
+func (f *faults) object(o Object, pointer string) {
+	f.unless(len(o) <= maxObject, pointer, "is larger than 64 KiB")
+}
+
 func (f *faults) customerType(t CustomerType) {
 	f.unless(t == Residential || t == Commercial || t == LargeScale, "/data/type", "has to be RESIDENTIAL, COMMERCIAL or LARGE-SCALE")
 }

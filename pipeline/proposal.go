@@ -91,7 +91,7 @@ func (p Proposal) Decide(cmd Command) (any, error) {
 	case TypeSMSSent:
 		return decode[SMSSent](cmd.Data)
 	default:
-		return decideContract(cmd)
+		return p.decideContract(cmd)
 	}
 }
 
@@ -105,6 +105,7 @@ func (p Proposal) decideDetails(cmd Command) (any, error) {
 	f.unless(first == (d.UUID != ""), "/data/uuid", "belongs to the first event of a proposal, and only there")
 	f.unless(first == (d.CustomerUUID != ""), "/data/customer_uuid", "belongs to the first event of a proposal, and only there")
 	f.price(d.Price)
+	f.object(d.System.Value, "/data/system")
 	return d, Invalid(f...)
 }
 
@@ -132,7 +133,7 @@ func decideCredit(cmd Command) (any, error) {
 	return d, Invalid(f...)
 }
 
-func decideContract(cmd Command) (any, error) {
+func (p Proposal) decideContract(cmd Command) (any, error) {
 	switch cmd.Type {
 	case TypeContractRequested:
 		return decode[ContractRequested](cmd.Data)
@@ -145,13 +146,16 @@ func decideContract(cmd Command) (any, error) {
 		}
 		return d, err
 	case TypeContractDocumentStored:
-		return decideStored(cmd)
+		return p.decideStored(cmd)
 	default: // contract.voided
 		return decode[Reason](cmd.Data)
 	}
 }
 
-func decideStored(cmd Command) (any, error) {
+// maxDocuments bounds what a proposal lists, since every later event carries the list.
+const maxDocuments = 100
+
+func (p Proposal) decideStored(cmd Command) (any, error) {
 	d, err := decode[ContractDocumentStored](cmd.Data)
 	if err != nil {
 		return nil, err
@@ -162,6 +166,7 @@ func decideStored(cmd Command) (any, error) {
 	f.unless(d.ContentType != "", "/data/content_type", "is missing")
 	f.unless(d.Size >= 0, "/data/size", "must not be negative")
 	f.unless(len(d.SHA256) == 64, "/data/sha256", "has to be 64 hex digits")
+	f.unless(len(p.Documents) < maxDocuments || p.document(d.UUID) >= 0, "/data/uuid", "is one document too many: a proposal lists 100")
 	return d, Invalid(f...)
 }
 
@@ -235,11 +240,16 @@ func (p Proposal) applySigned(e Event) (Proposal, error) {
 	return p, err
 }
 
+// document is the index of a document that the proposal lists, -1 where it does not.
+func (p Proposal) document(uuid string) int {
+	return slices.IndexFunc(p.Documents, func(doc Document) bool { return doc.UUID == uuid })
+}
+
 func (p Proposal) applyStored(e Event) (Proposal, error) {
 	d, err := decodeEvent[ContractDocumentStored](e)
 	stored := Document{UUID: d.UUID}
 	p.Documents = slices.Clone(p.Documents)
-	i := slices.IndexFunc(p.Documents, func(doc Document) bool { return doc.UUID == d.UUID })
+	i := p.document(d.UUID)
 	if i < 0 {
 		i = len(p.Documents)
 		p.Documents = append(p.Documents, stored)
