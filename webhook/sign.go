@@ -1,8 +1,6 @@
 package webhook
 
 import (
-	"crypto/rand"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
@@ -11,14 +9,6 @@ import (
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 )
-
-// NewSecret makes a signing secret as the Standard Webhooks specification wants it: a prefix
-// and 24 to 64 random bytes in base64; ours has 32.
-func NewSecret() string {
-	b := make([]byte, 32)
-	rand.Read(b) // never fails: it would end the process instead
-	return "whsec_" + base64.StdEncoding.EncodeToString(b)
-}
 
 // sign sets the three headers of Standard Webhooks. The id stays the same on every attempt,
 // so that a receiver can tell a repeat; the time is that of the attempt.
