@@ -1,9 +1,7 @@
 package api
 
 import (
-	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"strings"
 
@@ -32,11 +30,7 @@ type newCustomer struct {
 // createCustomer answers POST /v1/customers.
 func (s *Server) createCustomer(c *gin.Context) error {
 	var in newCustomer
-	body, err := decode(c, schemas.CreateCustomer, &in)
-	if err != nil {
-		return err
-	}
-	idem, err := idempotency(c, body)
+	idem, err := decodeKeyed(c, schemas.CreateCustomer, &in)
 	if err != nil {
 		return err
 	}
@@ -54,7 +48,7 @@ func (s *Server) createCustomer(c *gin.Context) error {
 		return err
 	}
 	if reserved.EventID != "" {
-		return replayCreation[pipeline.Customer](s, c, customersPath, reserved)
+		return s.replayCreation(c, customersPath, reserved)
 	}
 	outcome, err := s.engine.Submit(ctx, workflows.Submission{
 		Stream:    pipeline.StreamOf(pipeline.KindCustomer, reserved.ID),
@@ -64,7 +58,7 @@ func (s *Server) createCustomer(c *gin.Context) error {
 	if err != nil {
 		return aboutBody(err)
 	}
-	return answerCreation[pipeline.Customer](c, customersPath, reserved.ID, outcome.Event)
+	return answerCreation(c, customersPath, reserved.ID, outcome.Event)
 }
 
 // customerCreated makes the command, with what the caller may leave out filled in.
@@ -112,32 +106,19 @@ func aboutBody(err error) error {
 }
 
 // replayCreation answers what the first request with this idempotency key made, as it was then.
-func replayCreation[S any](s *Server, c *gin.Context, location string, made pipeline.Reservation) error {
+func (s *Server) replayCreation(c *gin.Context, location string, made pipeline.Reservation) error {
 	e, err := s.store.Event(c.Request.Context(), caller(c).CompanyID, made.EventID)
 	if err != nil {
 		return err
 	}
 	markReplayed(c)
-	return answerCreation[S](c, location, made.ID, e)
+	return answerCreation(c, location, made.ID, e)
 }
 
-// answerCreation answers a new entity. Its state goes through its type, so that it looks the
-// same whether it comes from the workflow or from the store.
-func answerCreation[S any](c *gin.Context, location string, id int64, e pipeline.Event) error {
-	state, err := stateAfter[S](e)
-	if err != nil {
-		return err
-	}
-	return created(c, location, id, state)
-}
-
-// stateAfter is the entity after an event.
-func stateAfter[S any](e pipeline.Event) (S, error) {
-	var state S
-	if err := json.Unmarshal(e.State, &state); err != nil {
-		return state, fmt.Errorf("state after event %s: %w", e.ID, err)
-	}
-	return state, nil
+// answerCreation answers a new entity: the state after its first event, which workflow and store
+// give in the same form.
+func answerCreation(c *gin.Context, location string, id int64, e pipeline.Event) error {
+	return created(c, location, id, e.State)
 }
 
 // listCustomers answers GET /v1/customers, newest first.

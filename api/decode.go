@@ -39,6 +39,15 @@ func decode(c *gin.Context, schema string, into any) ([]byte, error) {
 	return body, unmarshal(body, into)
 }
 
+// decodeKeyed is decode for a request that changes something, with the caller's idempotency key.
+func decodeKeyed(c *gin.Context, schema string, into any) (pipeline.Idempotency, error) {
+	body, err := decode(c, schema, into)
+	if err != nil {
+		return pipeline.Idempotency{}, err
+	}
+	return idempotency(c, body)
+}
+
 // unmarshal decodes what a schema has passed. Should the schema have been too kind, that is
 // still the caller's input being wrong.
 func unmarshal(body []byte, into any) error {

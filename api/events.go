@@ -139,12 +139,7 @@ func (s *Server) awaitEvents(ctx context.Context, q pipeline.FeedQuery, wait tim
 // streamEvents answers GET /v1/{customers,proposals}/{id}/events, oldest first.
 func (s *Server) streamEvents(kind pipeline.Kind) handler {
 	return func(c *gin.Context) error {
-		query := newQuery(c)
-		page := query.page()
-		if err := query.err(); err != nil {
-			return err
-		}
-		stream, err := s.stream(c, kind)
+		stream, page, err := s.streamPage(c, kind)
 		if err != nil {
 			return err
 		}
@@ -154,6 +149,17 @@ func (s *Server) streamEvents(kind pipeline.Kind) handler {
 		}
 		return answer(c, http.StatusOK, newList(rows, page, func(e pipeline.Event) int64 { return e.Version }))
 	}
+}
+
+// streamPage reads which part of which stream a request is about.
+func (s *Server) streamPage(c *gin.Context, kind pipeline.Kind) (pipeline.Stream, pipeline.Page, error) {
+	query := newQuery(c)
+	page := query.page()
+	if err := query.err(); err != nil {
+		return "", page, err
+	}
+	stream, err := s.stream(c, kind)
+	return stream, page, err
 }
 
 // stream names the stream of the entity in the path, once it is sure that the entity is the

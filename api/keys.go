@@ -20,11 +20,7 @@ type newKey struct {
 // createKey answers POST /v1/keys: the key itself is shown here and never again.
 func (s *Server) createKey(c *gin.Context) error {
 	var in newKey
-	body, err := decode(c, schemas.CreateKey, &in)
-	if err != nil {
-		return err
-	}
-	idem, err := idempotency(c, body)
+	idem, err := decodeKeyed(c, schemas.CreateKey, &in)
 	if err != nil {
 		return err
 	}

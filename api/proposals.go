@@ -30,11 +30,7 @@ func (s *Server) createProposal(c *gin.Context) error {
 		return err
 	}
 	var in newProposal
-	body, err := decode(c, schemas.CreateProposal, &in)
-	if err != nil {
-		return err
-	}
-	idem, err := idempotency(c, body)
+	idem, err := decodeKeyed(c, schemas.CreateProposal, &in)
 	if err != nil {
 		return err
 	}
@@ -55,7 +51,7 @@ func (s *Server) createProposal(c *gin.Context) error {
 		return err
 	}
 	if reserved.EventID != "" {
-		return replayCreation[pipeline.Proposal](s, c, proposalsPath, reserved)
+		return s.replayCreation(c, proposalsPath, reserved)
 	}
 	if customer.Deleted { // only now: what was made before the customer was deleted is still answered
 		return notForDeleted(customer)
@@ -68,7 +64,7 @@ func (s *Server) createProposal(c *gin.Context) error {
 	if err != nil {
 		return aboutBody(err)
 	}
-	return answerCreation[pipeline.Proposal](c, proposalsPath, reserved.ID, outcome.Event)
+	return answerCreation(c, proposalsPath, reserved.ID, outcome.Event)
 }
 
 func notForDeleted(customer pipeline.Customer) error {

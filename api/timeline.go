@@ -43,12 +43,7 @@ type timelineAttempt struct {
 // and attempts of those; within the page all is in the order of time.
 func (s *Server) timeline(kind pipeline.Kind) handler {
 	return func(c *gin.Context) error {
-		query := newQuery(c)
-		page := query.page()
-		if err := query.err(); err != nil {
-			return err
-		}
-		stream, err := s.stream(c, kind)
+		stream, page, err := s.streamPage(c, kind)
 		if err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"slices"
 	"time"
@@ -38,11 +39,7 @@ func (s *Server) transition(kind pipeline.Kind) handler {
 			return err
 		}
 		var in newTransition
-		body, err := decode(c, schemas.Transition, &in)
-		if err != nil {
-			return err
-		}
-		idem, err := idempotency(c, body)
+		idem, err := decodeKeyed(c, schemas.Transition, &in)
 		if err != nil {
 			return err
 		}
@@ -181,6 +178,15 @@ func allowedAfter(e pipeline.Event) ([]pipeline.EventType, error) {
 	}
 	proposal, err := stateAfter[pipeline.Proposal](e)
 	return proposal.Allowed(), err
+}
+
+// stateAfter is the entity after an event.
+func stateAfter[S any](e pipeline.Event) (S, error) {
+	var state S
+	if err := json.Unmarshal(e.State, &state); err != nil {
+		return state, fmt.Errorf("state after event %s: %w", e.ID, err)
+	}
+	return state, nil
 }
 
 func answerTransition(c *gin.Context, e pipeline.Event, allowed []pipeline.EventType) error {

@@ -35,11 +35,7 @@ type createdWebhook struct {
 // createWebhook answers POST /v1/webhooks. The webhook belongs to the caller's key.
 func (s *Server) createWebhook(c *gin.Context) error {
 	var in newWebhook
-	body, err := decode(c, schemas.CreateWebhook, &in)
-	if err != nil {
-		return err
-	}
-	idem, err := idempotency(c, body)
+	idem, err := decodeKeyed(c, schemas.CreateWebhook, &in)
 	if err != nil {
 		return err
 	}

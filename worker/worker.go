@@ -47,12 +47,12 @@ func New(cfg Config) worker.Worker {
 		MaxConcurrentActivityTaskPollers:        activityPollers,
 		WorkerStopTimeout:                       stopPatience,
 	})
-	Register(w, cfg)
+	register(w, cfg)
 	return w
 }
 
-// Register puts workflows and activities into a registry: a worker's or a replayer's.
-func Register(r worker.Registry, cfg Config) {
+// register puts all workflows and activities on a worker.
+func register(r worker.Registry, cfg Config) {
 	r.RegisterWorkflow(workflows.Customer)
 	r.RegisterWorkflow(workflows.Proposal)
 	r.RegisterWorkflow(workflows.Webhook)

@@ -3,6 +3,7 @@ package workflows
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"go.temporal.io/sdk/temporal"
@@ -75,7 +76,7 @@ func storeFailure(err error) error {
 func (l *lifecycle[S]) deliver(ctx workflow.Context, deliveries int) workflow.Future {
 	ref := l.state.Ref()
 	o := workflow.ActivityOptions{
-		Summary:             fmt.Sprintf("%s#%d → %s", l.latest, ref.Version, count(deliveries, "webhook")),
+		Summary:             strings.TrimSpace(fmt.Sprintf("%s #%d → %s", l.latest, ref.Version, count(deliveries, "webhook"))),
 		StartToCloseTimeout: 40 * time.Second,
 		RetryPolicy: &temporal.RetryPolicy{
 			InitialInterval: 500 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 10 * time.Second, MaximumAttempts: 5,

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
@@ -65,7 +66,7 @@ type lifecycle[S pipeline.State[S]] struct {
 	listed    string
 	lock      workflow.Mutex
 	undeliver int                            // deliveries that were recorded and are still to be sent
-	latest    string                         // type of the latest event that this run has seen, for people to read
+	latest    pipeline.EventType             // of the latest event that this run has seen, for people to read
 	ensuing   []activities.SignCustomerInput // follow-ups that have not begun
 	begun     []activities.SignCustomerInput // follow-ups that have not ended
 	stillborn bool                           // the first command came to nothing
@@ -187,7 +188,7 @@ func (l *lifecycle[S]) decide(ctx workflow.Context, t Transition) (Outcome, erro
 		}
 	}
 	if t.Command.OccurredAt.IsZero() {
-		t.Command.OccurredAt = workflow.Now(ctx).UTC().Truncate(millisecond)
+		t.Command.OccurredAt = workflow.Now(ctx).UTC().Truncate(time.Millisecond)
 	}
 	for range maxConflicts {
 		event, next, err := pipeline.Next(l.state, t.Command, t.CommandID)
@@ -248,7 +249,7 @@ func (l *lifecycle[S]) foldIn(ctx workflow.Context, events []pipeline.Event, id 
 
 // advance makes a recorded event the present state, and queues what it entails.
 func (l *lifecycle[S]) advance(e pipeline.Event, next S, deliveries int) Outcome {
-	l.state, l.latest = next, string(e.Type)+" "
+	l.state, l.latest = next, e.Type
 	if e.Type == pipeline.TypeContractSigned {
 		l.ensuing = append(l.ensuing, activities.SignCustomerInput{
 			CompanyID: e.CompanyID, CustomerID: e.CustomerID, Actor: e.Actor,

@@ -8,8 +8,6 @@ import (
 	"github.com/dealwright/dealwright/pipeline"
 )
 
-const millisecond = time.Millisecond
-
 // storyLines bounds what the Temporal UI shows as a workflow's details.
 const storyLines = 30
 
