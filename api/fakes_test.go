@@ -173,7 +173,7 @@ func (s *fakeStore) Target(
 	if err != nil {
 		return pipeline.Target{}, err
 	}
-	return pipeline.Target{Version: last.Version, CustomerID: last.CustomerID, EventID: known.eventID}, nil
+	return pipeline.Target{Version: last.Version, CustomerID: int64(last.CustomerID), EventID: known.eventID}, nil
 }
 
 // last event of a stream of a company.

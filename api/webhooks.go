@@ -41,14 +41,14 @@ func (s *Server) createWebhook(c *gin.Context) error {
 	}
 	w := pipeline.Webhook{
 		CompanyID: caller(c).CompanyID, KeyID: caller(c).ID,
-		URL: in.URL, Format: in.Format, Secret: in.Secret,
+		URL: in.URL, Format: in.Format, Signing: pipeline.Signing{Secret: in.Secret},
 		Active: in.Active == nil || *in.Active, Ordered: in.Ordered, Description: in.Description,
 	}
 	if w.Format == "" {
 		w.Format = pipeline.FormatNative
 	}
-	if w.Secret == "" {
-		w.Secret = newSecret()
+	if w.Signing.Secret == "" {
+		w.Signing.Secret = newSecret()
 	}
 	if w.Events, err = subscription(in.Events); err != nil {
 		return err
@@ -64,7 +64,7 @@ func (s *Server) createWebhook(c *gin.Context) error {
 	if replayed {
 		markReplayed(c)
 	}
-	return created(c, webhooksPath, w.ID, createdWebhook{Webhook: w, Secret: w.Secret})
+	return created(c, webhooksPath, w.ID, createdWebhook{Webhook: w, Secret: w.Signing.Secret})
 }
 
 // newSecret makes a signing secret in the form that Standard Webhooks gives it.

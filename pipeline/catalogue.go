@@ -31,12 +31,14 @@ type Name struct {
 	While          string `json:"while,omitempty"`
 }
 
-// Catalogue lists every event type that there is, customers' first.
+// Catalogue lists every event type of the lifecycles, customers' first; Notices lists the others.
 func Catalogue() []Entry { return slices.Clone(catalogue) }
 
 // Lookup finds an event type in the catalogue, false where there is no such type.
-func Lookup(t EventType) (Entry, bool) {
-	for _, e := range catalogue {
+func Lookup(t EventType) (Entry, bool) { return lookup(catalogue, t) }
+
+func lookup(entries []Entry, t EventType) (Entry, bool) {
+	for _, e := range entries {
 		if e.Type == t {
 			return e, true
 		}

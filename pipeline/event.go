@@ -101,7 +101,7 @@ type Event struct {
 	CompanyID  int64           `json:"company_id"`
 	Stream     Stream          `json:"stream"`
 	Version    int64           `json:"seq"`
-	CustomerID int64           `json:"customer_id"`
+	CustomerID ID              `json:"customer_id"`
 	ProposalID ID              `json:"proposal_id"`
 	Actor      Actor           `json:"actor"`
 	Cause      *Cause          `json:"cause"`
@@ -174,7 +174,7 @@ func Next[S State[S]](s S, cmd Command, commandID string) (Event, S, error) {
 		CompanyID:  ref.CompanyID,
 		Stream:     ref.Stream(),
 		Version:    ref.Version + 1,
-		CustomerID: ref.CustomerID,
+		CustomerID: ID(ref.CustomerID),
 		Actor:      cmd.Actor,
 		Payload:    data,
 	}

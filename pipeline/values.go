@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -136,3 +137,51 @@ func (i Instant) MarshalJSON() ([]byte, error) {
 
 // UnmarshalJSON reads RFC 3339, or null for "not yet".
 func (i *Instant) UnmarshalJSON(b []byte) error { return json.Unmarshal(b, (*time.Time)(i)) }
+
+// Duration is a span of time, in JSON a text such as "5m" or a number of seconds.
+type Duration time.Duration
+
+// String is the shortest form that time.ParseDuration reads: "5m", not "5m0s".
+func (d Duration) String() string {
+	s := time.Duration(d).String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
+
+// MarshalJSON writes the text.
+func (d Duration) MarshalJSON() ([]byte, error) { return json.Marshal(d.String()) }
+
+// UnmarshalJSON reads the text or a number of seconds.
+func (d *Duration) UnmarshalJSON(b []byte) error {
+	var seconds float64
+	if json.Unmarshal(b, &seconds) == nil {
+		*d = Duration(seconds * float64(time.Second))
+		return nil
+	}
+	var text string
+	if err := json.Unmarshal(b, &text); err != nil {
+		return fmt.Errorf("decode duration: %w", err)
+	}
+	parsed, err := time.ParseDuration(text)
+	if err != nil {
+		return fmt.Errorf("%q is not a duration such as 30s or 5m", text)
+	}
+	*d = Duration(parsed)
+	return nil
+}
+
+// Rate is a number of requests per second; zero stands for "no limit" and is null in JSON.
+type Rate float64
+
+// MarshalJSON writes null for "no limit".
+func (r Rate) MarshalJSON() ([]byte, error) {
+	if r == 0 {
+		return []byte("null"), nil
+	}
+	return json.Marshal(float64(r))
+}

@@ -6,28 +6,67 @@ import (
 )
 
 // Webhook is a partner's subscription: where to send which events, and how.
+//
+// Its JSON is what the API shows: credentials are write-only, so of those it has no more than
+// what tells them apart.
 type Webhook struct {
-	ID          int64     `json:"id"`
-	CompanyID   int64     `json:"company_id"`
-	KeyID       int64     `json:"-"` // the API key that made it; a partner sees only its own
-	URL         string    `json:"url"`
-	Events      []string  `json:"events"`
-	Format      string    `json:"format"`
-	Secret      string    `json:"-"` // shown once, when it is made
-	Ordered     bool      `json:"ordered"`
-	Active      bool      `json:"active"`
-	Description Text      `json:"description"`
-	CreatedAt   time.Time `json:"created_at"`
-	UpdatedAt   time.Time `json:"updated_at"`
+	ID        int64    `json:"id"`
+	CompanyID int64    `json:"company_id"`
+	KeyID     int64    `json:"-"` // the API key that made it; a partner sees only its own
+	URL       string   `json:"url"`
+	Events    []string `json:"events"`
+	Filter    Object   `json:"filter"` // see CheckFilter; empty: every event of the types
+	Format    string   `json:"format"`
+
+	Signing           Signing           `json:"-"`
+	Auth              Auth              `json:"auth"`
+	Headers           Headers           `json:"headers"`
+	ClientCertificate ClientCertificate `json:"client_certificate,omitzero"`
+
+	Ordered        bool       `json:"ordered"`         // an entity's next event waits for the one before
+	LatestOnly     bool       `json:"latest_only"`     // a newer event of an entity and type supersedes one that waits
+	RetrySchedule  []Duration `json:"retry_schedule"`  // nil: the engine's own
+	Timeout        Duration   `json:"timeout"`         // of one attempt
+	RateLimit      Rate       `json:"rate_limit"`      // zero: none
+	MaxConcurrency int        `json:"max_concurrency"` // requests under way at once, of all workers
+
+	Active         bool      `json:"active"`
+	DisabledReason Text      `json:"disabled_reason"` // a Disabled… value where it is not active
+	CatchingUp     bool      `json:"catching_up"`     // it gets the past first; see Replay
+	Health         Health    `json:"health"`
+	Description    Text      `json:"description"`
+	CreatedAt      time.Time `json:"created_at"`
+	UpdatedAt      time.Time `json:"updated_at"`
 }
+
+// What a webhook has where its owner does not say, and within which bounds he may say it.
+const (
+	DefaultTimeout        = Duration(5 * time.Second)
+	MinTimeout            = Duration(time.Second)
+	MaxTimeout            = Duration(30 * time.Second)
+	DefaultMaxConcurrency = 20
+	MaxMaxConcurrency     = 100
+	MaxRetries            = 50
+	MaxRetryDelay         = Duration(7 * 24 * time.Hour)
+)
+
+// Why a webhook is not active.
+const (
+	DisabledByHand = "manual"  // somebody switched it off
+	DisabledGone   = "gone"    // the endpoint answered 410
+	DisabledFailed = "failing" // every attempt has failed for too long
+)
 
 // FormatNative is our own envelope with a Standard Webhooks signature.
 const FormatNative = "native"
 
 // Patterns lists what a subscription may say to get an event of this type: the type itself,
-// its family ("proposal.*") and everything ("*").
+// its family ("proposal.*") and, of what happens to deals, everything ("*").
 func Patterns(t EventType) []string {
 	family, _, _ := strings.Cut(string(t), ".")
+	if t.Operational() {
+		return []string{string(t), family + ".*"}
+	}
 	return []string{string(t), family + ".*", "*"}
 }
 
@@ -42,7 +81,7 @@ const (
 	DeliveryExhausted  DeliveryStatus = "exhausted"  // every attempt of the schedule failed
 	DeliveryHeld       DeliveryStatus = "held"       // kept while the webhook is disabled
 	DeliverySuperseded DeliveryStatus = "superseded" // a newer event made it pointless
-	DeliveryDiscarded  DeliveryStatus = "discarded"  // its webhook was deleted
+	DeliveryDiscarded  DeliveryStatus = "discarded"  // its webhook was deleted, or enabled without what was held
 )
 
 // Delivery is one event on its way to one webhook.
@@ -72,20 +111,23 @@ type Attempt struct {
 // Dispatch is a delivery with all that is needed to send it.
 type Dispatch struct {
 	DeliveryID int64
-	Attempts   int  // how many attempts were made before
-	Later      bool // the webhook is failing, slow or behind: leave it to the Webhook workflow
+	Attempts   int  // how many attempts of the retry schedule were made before
+	Later      bool // leave it to the Webhook workflow: the endpoint is failing, slow, rate-limited or behind
+	Test       bool // a sample: flagged as such to the partner, and no delivery of the store
 	Webhook    Webhook
 	Event      Event
 }
 
 // Result is an attempt that was made and what follows from it for its delivery: Status is the
-// delivery's new status, and NextAttemptAt is set where that is pending.
+// delivery's new status, and NextAttemptAt is set where that is pending. Gone says that the
+// endpoint answered 410: its webhook is to be disabled.
 type Result struct {
 	DeliveryID    int64
 	WebhookID     int64
 	Attempt       Attempt
 	Status        DeliveryStatus
 	NextAttemptAt time.Time
+	Gone          bool
 }
 
 // OK reports that the partner took the event.

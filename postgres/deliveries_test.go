@@ -26,7 +26,7 @@ func TestFreshDeliveries(t *testing.T) {
 	require.Equal(t, []string{
 		send(failing, 1, false), send(behind, 1, false), send(well, 1, false),
 	}, sends(first))
-	require.Equal(t, "whsec_c2VjcmV0", first[0].Webhook.Secret)
+	require.Equal(t, "whsec_c2VjcmV0", first[0].Webhook.Signing.Secret)
 	require.Equal(t, "https://partner.example/hook", first[0].Webhook.URL)
 	require.Equal(t, pipeline.TypeProposalRequested, first[0].Event.Type)
 	require.JSONEq(t, string(mustEvent(t, d, first[0].Event.ID).State), string(first[0].Event.State))

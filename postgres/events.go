@@ -35,7 +35,7 @@ type eventRow struct {
 func (r eventRow) event() (pipeline.Event, error) {
 	e := pipeline.Event{
 		ID: r.ID, Type: pipeline.EventType(r.Type), Stream: pipeline.Stream(r.Stream), Version: r.Version,
-		Position: r.Position, CompanyID: r.CompanyID, CustomerID: r.CustomerID,
+		Position: r.Position, CompanyID: r.CompanyID, CustomerID: pipeline.ID(r.CustomerID),
 		ProposalID: pipeline.ID(r.ProposalID.Int64), Actor: pipeline.Actor{UserID: pipeline.UserID(r.UserID.Int64)},
 		Payload: r.Payload, State: r.State, Timestamp: r.OccurredAt.UTC(), RecordedAt: r.RecordedAt.UTC(),
 	}

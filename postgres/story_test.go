@@ -112,7 +112,7 @@ func newWebhook(tb testing.TB, store *postgres.Store, company int64, events []st
 	tb.Helper()
 	w := pipeline.Webhook{
 		CompanyID: company, URL: "https://partner.example/hook", Events: events,
-		Format: pipeline.FormatNative, Secret: "whsec_c2VjcmV0", Active: true,
+		Format: pipeline.FormatNative, Signing: pipeline.Signing{Secret: "whsec_c2VjcmV0"}, Active: true,
 	}
 	for _, change := range changes {
 		change(&w)

@@ -35,7 +35,7 @@ func (s *Store) webhook(r webhookRow) (pipeline.Webhook, error) {
 		return pipeline.Webhook{}, fmt.Errorf("secret of webhook %d: %w", r.ID, err)
 	}
 	return pipeline.Webhook{
-		ID: r.ID, CompanyID: r.CompanyID, KeyID: r.KeyID, URL: r.URL, Events: r.Events, Format: r.Format, Secret: secret,
+		ID: r.ID, CompanyID: r.CompanyID, KeyID: r.KeyID, URL: r.URL, Events: r.Events, Format: r.Format, Signing: pipeline.Signing{Secret: secret},
 		Ordered: r.Ordered, Active: r.Active, Description: pipeline.Text(r.Description),
 		CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(),
 	}, nil
@@ -56,12 +56,12 @@ func (s *Store) CreateWebhook(
 	answer, replayed, err := s.once(ctx, w.CompanyID, idem, func(tx transaction) (string, error) {
 		err := tx.QueryRowxContext(ctx, `INSERT INTO webhooks (company_id, key_id, url, events, format, secret, ordered, active, description)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id, created_at, updated_at`,
-			w.CompanyID, w.KeyID, w.URL, pq.Array(w.Events), w.Format, s.sealer.Seal(w.Secret), w.Ordered, w.Active, string(w.Description),
+			w.CompanyID, w.KeyID, w.URL, pq.Array(w.Events), w.Format, s.sealer.Seal(w.Signing.Secret), w.Ordered, w.Active, string(w.Description),
 		).Scan(&w.ID, &w.CreatedAt, &w.UpdatedAt)
 		if err != nil {
 			return "", err
 		}
-		b, err := json.Marshal(remembered{Webhook: w, Secret: w.Secret, KeyID: w.KeyID})
+		b, err := json.Marshal(remembered{Webhook: w, Secret: w.Signing.Secret, KeyID: w.KeyID})
 		return string(b), err
 	})
 	if err != nil {
@@ -71,7 +71,7 @@ func (s *Store) CreateWebhook(
 	if err := json.Unmarshal([]byte(answer), &made); err != nil {
 		return pipeline.Webhook{}, false, fmt.Errorf("decode remembered webhook: %w", err)
 	}
-	made.Webhook.Secret, made.Webhook.KeyID = made.Secret, made.KeyID
+	made.Webhook.Signing.Secret, made.Webhook.KeyID = made.Secret, made.KeyID
 	return made.Webhook, replayed, nil
 }
 

@@ -17,7 +17,7 @@ func TestCreateWebhook(t *testing.T) {
 	key := newKey(t, d.Store, 1, pipeline.RolePartner)
 	want := pipeline.Webhook{
 		CompanyID: 1, KeyID: key.ID, URL: "https://partner.example/a?b=c", Events: []string{"proposal.*", "a \"b\", {c}"},
-		Format: pipeline.FormatNative, Secret: "whsec_c2VjcmV0", Ordered: true, Active: true, Description: "Zoë's",
+		Format: pipeline.FormatNative, Signing: pipeline.Signing{Secret: "whsec_c2VjcmV0"}, Ordered: true, Active: true, Description: "Zoë's",
 	}
 	idem := pipeline.Idempotency{Scope: key.ID, Key: "K", Fingerprint: "f"}
 	made, replayed, err := d.Store.CreateWebhook(t.Context(), want, idem)

@@ -24,7 +24,7 @@ type envelopeData struct {
 	CompanyID  int64           `json:"company_id"`
 	Stream     pipeline.Stream `json:"stream"`
 	Seq        int64           `json:"seq"`
-	CustomerID int64           `json:"customer_id"`
+	CustomerID pipeline.ID     `json:"customer_id"`
 	ProposalID pipeline.ID     `json:"proposal_id"`
 	Actor      pipeline.Actor  `json:"actor"`
 	Cause      *pipeline.Cause `json:"cause"`

@@ -91,15 +91,15 @@ func TestSignature(t *testing.T) {
 	p := newPartner(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
 	s := newSender(t, ample)
 	d := dispatchTo(t, p.URL)
-	d.Webhook.Secret = "whsec_" + base64.StdEncoding.EncodeToString([]byte("thirty-two bytes of another key."))
+	d.Webhook.Signing.Secret = "whsec_" + base64.StdEncoding.EncodeToString([]byte("thirty-two bytes of another key."))
 	const attempts = 3
 	for d.Attempts = range attempts {
 		require.False(t, s.Deliver(t.Context(), d).OK())
 	}
 
-	verifier, err := standardwebhooks.NewWebhook(d.Webhook.Secret)
+	verifier, err := standardwebhooks.NewWebhook(d.Webhook.Signing.Secret)
 	require.NoError(t, err)
-	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(d.Webhook.Secret, "whsec_"))
+	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(d.Webhook.Signing.Secret, "whsec_"))
 	require.NoError(t, err)
 	require.Len(t, p.got(), attempts)
 	for _, got := range p.got() {
@@ -125,7 +125,7 @@ func TestUnusableSecretFailsTheAttempt(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := dispatchTo(t, p.URL)
-			d.Webhook.Secret = bad
+			d.Webhook.Signing.Secret = bad
 			r := newSender(t, ample).Deliver(t.Context(), d)
 			require.Equal(t, pipeline.DeliveryPending, r.Status)
 			require.Contains(t, r.Attempt.Error, "signing secret")

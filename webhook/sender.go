@@ -133,7 +133,7 @@ func (s *Sender) post(ctx context.Context, d pipeline.Dispatch, m Message, at ti
 	maps.Copy(req.Header, m.Header)
 	req.Header.Set("Content-Type", m.ContentType)
 	req.Header.Set("User-Agent", s.agent)
-	if err := sign(req.Header, d.Webhook.Secret, d.Event.ID, at, m.Body); err != nil {
+	if err := sign(req.Header, d.Webhook.Signing.Secret, d.Event.ID, at, m.Body); err != nil {
 		return err
 	}
 	// Present but empty, this is not sent. It tells the transport that the request may be sent

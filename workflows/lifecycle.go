@@ -252,7 +252,7 @@ func (l *lifecycle[S]) advance(e pipeline.Event, next S, deliveries int) Outcome
 	l.state, l.latest = next, e.Type
 	if e.Type == pipeline.TypeContractSigned {
 		l.ensuing = append(l.ensuing, activities.SignCustomerInput{
-			CompanyID: e.CompanyID, CustomerID: e.CustomerID, Actor: e.Actor,
+			CompanyID: e.CompanyID, CustomerID: int64(e.CustomerID), Actor: e.Actor,
 			Cause: pipeline.Cause{EventID: e.ID, Type: e.Type, Stream: e.Stream},
 		})
 	}

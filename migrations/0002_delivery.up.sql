@@ -1,0 +1,96 @@
+-- What partners and operators expect of webhooks: credentials, filters, order, rate limits, a
+-- circuit breaker, replay, operational events, statistics.
+
+ALTER TABLE webhooks
+    -- {"data.state.type":"COMMERCIAL",…}; null: every event of the types. Checked when saved.
+    ADD filter          jsonb,
+    -- Milliseconds; null: the engine's own schedule, which may change.
+    ADD retry_schedule  bigint[],
+    ADD timeout_ms      integer          NOT NULL DEFAULT 5000,
+    ADD rate_limit      double precision,
+    ADD max_concurrency integer          NOT NULL DEFAULT 20,
+    ADD latest_only     boolean          NOT NULL DEFAULT false,
+    -- What lets us in at the endpoint: auth, headers and client certificate as JSON, sealed.
+    ADD credentials     bytea,
+    -- Sealed. The secret before the last rotation signs too until previous_until.
+    ADD previous_secret bytea,
+    ADD previous_until  timestamptz,
+    ADD signing_seed    bytea,
+    ADD disabled_reason text COLLATE "C" CHECK (disabled_reason IN ('manual', 'gone', 'failing')),
+    -- The past comes first: events queue no deliveries for it, since its replay will get to them.
+    ADD catching_up     boolean          NOT NULL DEFAULT false,
+    -- Where its subscription begins: events up to here are no gaps.
+    ADD from_position   bigint           NOT NULL DEFAULT 0;
+
+-- How an endpoint has been answering, and who looks after it. Apart from webhooks, since every
+-- append locks the rows of those that it queues for, and must not wait for this.
+CREATE TABLE webhook_health (
+    webhook_id    bigint PRIMARY KEY REFERENCES webhooks (id),
+    failures      integer NOT NULL DEFAULT 0, -- in a row
+    failing_since timestamptz,
+    rest_until    timestamptz,                -- the circuit is open until then
+    slow          boolean NOT NULL DEFAULT false,
+    probes        integer NOT NULL DEFAULT 0,
+    told          boolean NOT NULL DEFAULT false, -- webhook.failing was recorded
+    -- When its workflow will look again by itself: null, it does not run; -infinity, it is at
+    -- work. Who hands deliveries over wakes it only where it would look too late.
+    wakes_at      timestamptz,
+    paced_until   timestamptz,                -- the rate limit allows nothing before
+    notices       bigint  NOT NULL DEFAULT 0  -- the version of its stream of operational events
+) WITH (fillfactor = 50);
+INSERT INTO webhook_health (webhook_id, failures) SELECT id, failures FROM webhooks;
+ALTER TABLE webhooks DROP failures, DROP slow_until;
+
+-- An operational event is about a webhook and not about a customer.
+ALTER TABLE events ALTER customer_id DROP NOT NULL;
+ALTER TABLE events ADD CONSTRAINT events_about_somebody CHECK (customer_id IS NOT NULL OR stream LIKE 'webhook-%');
+
+ALTER TABLE deliveries
+    -- Attempts made before it was last sent anew (resend, recover, replay): the retry schedule
+    -- counts from there.
+    ADD attempts_before integer NOT NULL DEFAULT 0,
+    -- When the partner first acknowledged it. What is sent again stays acknowledged.
+    ADD delivered_at    timestamptz;
+UPDATE deliveries SET delivered_at = created_at WHERE status = 'delivered';
+
+-- By the event's place and not by the delivery's id: what a replay sends again has old ids.
+DROP INDEX deliveries_due;
+CREATE INDEX deliveries_due ON deliveries (webhook_id, next_attempt_at, event_position) WHERE status = 'pending';
+
+ALTER TABLE attempts
+    ADD webhook_id bigint,
+    -- The partner took it. Not every format calls the same statuses a success.
+    ADD ok         boolean;
+UPDATE attempts a SET webhook_id = d.webhook_id, ok = a.error = '' FROM deliveries d WHERE d.id = a.delivery_id;
+ALTER TABLE attempts ALTER webhook_id SET NOT NULL, ALTER ok SET NOT NULL;
+-- Statistics and retention. At the right edge of each webhook's part, so it costs an attempt little.
+CREATE INDEX attempts_of_webhook ON attempts (webhook_id, at) INCLUDE (ok, latency_ms);
+
+CREATE TABLE replays (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    webhook_id  bigint      NOT NULL REFERENCES webhooks (id),
+    kind        text COLLATE "C" NOT NULL CHECK (kind IN ('replay', 'recover', 'start')),
+    status      text COLLATE "C" NOT NULL CHECK (status IN ('running', 'paused', 'cancelled', 'done')),
+    after       bigint      NOT NULL,
+    until       bigint      NOT NULL, -- a start goes on until it has caught up
+    types       text[]      NOT NULL, -- patterns; empty: those of the webhook
+    position    bigint      NOT NULL, -- how far it has come
+    total       bigint      NOT NULL,
+    done        bigint      NOT NULL DEFAULT 0,
+    queued      bigint      NOT NULL DEFAULT 0,
+    -- For its rate: when it was last started or resumed, and what was done by then.
+    resumed_at  timestamptz NOT NULL DEFAULT now(),
+    resumed_done bigint     NOT NULL DEFAULT 0,
+    created_at  timestamptz NOT NULL DEFAULT now(),
+    updated_at  timestamptz NOT NULL DEFAULT now(),
+    finished_at timestamptz
+);
+CREATE INDEX replays_of_webhook ON replays (webhook_id, id);
+-- One at a time: two would only take turns at the same endpoint.
+CREATE UNIQUE INDEX replays_one_at_a_time ON replays (webhook_id) WHERE status IN ('running', 'paused');
+
+-- The workers that are alive share what an endpoint takes at once.
+CREATE TABLE workers (
+    id      text COLLATE "C" PRIMARY KEY,
+    seen_at timestamptz NOT NULL
+);
