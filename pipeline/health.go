@@ -64,10 +64,11 @@ func (h Health) After(results []Result, slow bool, p HealthPolicy, now time.Time
 		}
 		next.Failures++
 	}
-	if next.Failures == 0 {
+	if next.Failures == 0 && !gone {
 		return next.recovered()
 	}
-	if failed > 0 && next.Probing() {
+	// What fails while the endpoint rests was under way before, and is no probe.
+	if failed > 0 && next.Probing() && !now.Before(time.Time(next.RestUntil)) {
 		next.RestUntil = Instant(now.Add(rest(next.Probes)))
 		next.Probes++
 	}
@@ -85,7 +86,10 @@ func (h Health) recovered() (Health, Verdict) {
 
 func (h Health) failing(gone bool, p HealthPolicy, now time.Time) (Health, Verdict) {
 	var v Verdict
-	lasted := now.Sub(time.Time(h.FailingSince))
+	var lasted time.Duration
+	if h.Failures > 0 {
+		lasted = now.Sub(time.Time(h.FailingSince))
+	}
 	if !h.Told && (h.Probing() || lasted >= p.DisableAfter/warnAfter) {
 		h.Told = true
 		v.Notices = append(v.Notices, TypeWebhookFailing)
@@ -93,7 +97,7 @@ func (h Health) failing(gone bool, p HealthPolicy, now time.Time) (Health, Verdi
 	switch {
 	case gone:
 		v.Disable = DisabledGone
-	case lasted >= p.DisableAfter:
+	case h.Failures > 0 && lasted >= p.DisableAfter:
 		v.Disable = DisabledFailed
 	}
 	if v.Disable != "" {
