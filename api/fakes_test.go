@@ -327,7 +327,7 @@ func (s *fakeStore) Timeline(
 	_ context.Context, companyID int64, stream pipeline.Stream, after int64, limit int,
 ) ([]pipeline.Event, []pipeline.Delivery, error) {
 	events, err := s.pick(limit, func(e pipeline.Event) bool {
-		own := e.Stream == stream || "customer-"+strconv.FormatInt(e.CustomerID, 10) == string(stream)
+		own := e.Stream == stream || "customer-"+strconv.FormatInt(int64(e.CustomerID), 10) == string(stream)
 		return own && e.CompanyID == companyID && e.Position > after
 	})
 	s.mu.Lock()
