@@ -1,5 +1,6 @@
 -- Replays and operational events have no place in the older schema. Events are append-only, so
 -- taking the operational ones out has to get past the trigger that says so.
+DROP FUNCTION position_before(bigint, timestamptz);
 DROP TABLE workers, replays;
 
 ALTER TABLE events DISABLE TRIGGER events_append_only;

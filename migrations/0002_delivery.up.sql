@@ -94,3 +94,25 @@ CREATE TABLE workers (
     id      text COLLATE "C" PRIMARY KEY,
     seen_at timestamptz NOT NULL
 );
+
+-- The position of a company's last event that was recorded before a time, 0 where there is none.
+-- A company's events are recorded in the order of their positions, so bisection finds it.
+CREATE FUNCTION position_before(company bigint, t timestamptz) RETURNS bigint LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    low  bigint := 0; -- what is up to here is from before t, what is from high on is not
+    high bigint;
+    mid  bigint;
+    next record;
+BEGIN
+    SELECT position + 1 INTO high FROM events WHERE company_id = company ORDER BY position DESC LIMIT 1;
+    WHILE low + 1 < high LOOP
+        mid := (low + high) / 2;
+        SELECT position, recorded_at INTO next FROM events WHERE company_id = company AND position >= mid ORDER BY position LIMIT 1;
+        IF next.position < high AND next.recorded_at < t THEN
+            low := next.position;
+        ELSE
+            high := mid;
+        END IF;
+    END LOOP;
+    RETURN low;
+END $$;

@@ -32,15 +32,13 @@ func TestFreshDeliveries(t *testing.T) {
 	require.JSONEq(t, string(mustEvent(t, d, first[0].Event.ID).State), string(first[0].Event.State))
 	require.True(t, first[1].Webhook.Ordered)
 
-	require.NoError(t, d.Store.RecordAttempts(t.Context(), []pipeline.Result{
-		failed(first[0], time.Now().Add(time.Hour)), delivered(first[2]),
-	}, nil))
-	require.NoError(t, d.Store.HandOver(t.Context(), []int64{first[1].DeliveryID}))
+	record(t, d, failed(first[0], time.Now().Add(time.Hour)), delivered(first[2]))
+	handOver(t, d, first[1].DeliveryID)
 	require.Empty(t, fresh(t, d, p))
 
 	p, _ = happen(t, d.Store, p, pipeline.TypeProposalSent, `{}`)
 	sent := fresh(t, d, p)
-	require.NoError(t, d.Store.RecordAttempts(t.Context(), []pipeline.Result{delivered(sent[2])}, []int64{slow.ID}))
+	recordSlow(t, d, []int64{slow.ID}, delivered(sent[2]))
 	p, _ = happen(t, d.Store, p, pipeline.TypeProposalSent, `{}`)
 
 	require.Equal(t, []string{
@@ -63,18 +61,18 @@ func TestHandOver(t *testing.T) {
 	require.Empty(t, due(t, d, w))
 	require.Zero(t, nextDue(t, d, w))
 
-	require.NoError(t, d.Store.HandOver(t.Context(), []int64{mine[0].DeliveryID}))
+	handOver(t, d, mine[0].DeliveryID)
 	require.Equal(t, []string{send(w, 1, false)}, sends(due(t, d, w)))
 	at := nextDue(t, d, w)
 	require.False(t, at.After(time.Now()))
 
 	// Again, or when it was delivered, it changes nothing.
-	require.NoError(t, d.Store.HandOver(t.Context(), []int64{mine[0].DeliveryID}))
+	handOver(t, d, mine[0].DeliveryID)
 	require.Equal(t, at, nextDue(t, d, w))
-	require.NoError(t, d.Store.RecordAttempts(t.Context(), []pipeline.Result{delivered(mine[0])}, nil))
-	require.NoError(t, d.Store.HandOver(t.Context(), []int64{mine[0].DeliveryID}))
+	record(t, d, delivered(mine[0]))
+	handOver(t, d, mine[0].DeliveryID)
 	require.Empty(t, due(t, d, w))
-	require.NoError(t, d.Store.HandOver(t.Context(), nil))
+	handOver(t, d)
 }
 
 func TestDueDeliveries(t *testing.T) {
@@ -108,11 +106,11 @@ func TestDueDeliveriesOfAnOrderedWebhook(t *testing.T) {
 	heads := due(t, d, w)
 	require.Equal(t, []string{entry(one, 1), entry(two, 1)}, entries(heads), "the first of each stream only")
 	later := time.Now().Add(time.Hour).Truncate(time.Millisecond).UTC()
-	require.NoError(t, d.Store.RecordAttempts(t.Context(), []pipeline.Result{failed(heads[0], later), delivered(heads[1])}, nil))
+	record(t, d, failed(heads[0], later), delivered(heads[1]))
 
 	heads = due(t, d, w)
 	require.Equal(t, []string{entry(two, 2)}, entries(heads), "the stream that failed waits, the other goes on")
-	require.NoError(t, d.Store.RecordAttempts(t.Context(), []pipeline.Result{delivered(heads[0])}, nil))
+	record(t, d, delivered(heads[0]))
 	require.Empty(t, due(t, d, w))
 	require.Equal(t, later, nextDue(t, d, w), "and not now, or the webhook's workflow would spin")
 	parked := list(t, d, pipeline.DeliveryQuery{Status: pipeline.DeliveryPending})
@@ -123,7 +121,7 @@ func TestDueDeliveriesOfAnOrderedWebhook(t *testing.T) {
 	fallDue(t, d, w, one, 1, -1)
 	heads = due(t, d, w)
 	require.Equal(t, []string{entry(one, 1)}, entries(heads))
-	require.NoError(t, d.Store.RecordAttempts(t.Context(), []pipeline.Result{exhausted(heads[0])}, nil))
+	record(t, d, exhausted(heads[0]))
 	heads = due(t, d, w)
 	require.Equal(t, []string{entry(one, 2)}, entries(heads))
 	_, err := d.DB.Exec(`UPDATE deliveries SET status = 'superseded', next_attempt_at = NULL WHERE id = $1`, heads[0].DeliveryID)
@@ -147,9 +145,9 @@ func TestOrderedRunRecordedAtOnce(t *testing.T) {
 	w := newWebhook(t, d.Store, 1, []string{"proposal.*"}, ordered)
 	p := backlog(t, d, 5)
 	mine := fresh(t, d, p)
-	require.NoError(t, d.Store.HandOver(t.Context(), []int64{mine[3].DeliveryID, mine[4].DeliveryID}))
+	handOver(t, d, mine[3].DeliveryID, mine[4].DeliveryID)
 	require.Empty(t, due(t, d, w))
-	require.NoError(t, d.Store.RecordAttempts(t.Context(), []pipeline.Result{delivered(mine[0]), delivered(mine[1]), delivered(mine[2])}, nil))
+	record(t, d, delivered(mine[0]), delivered(mine[1]), delivered(mine[2]))
 	require.Equal(t, []string{"delivered", "delivered", "delivered", "pending", "pending"}, statuses(t, d, w))
 	require.Equal(t, []string{entry(p, 4)}, entries(due(t, d, w)))
 }
@@ -168,9 +166,7 @@ func TestDeepOrderedBacklog(t *testing.T) {
 
 	heads := due(t, d, w)
 	require.Equal(t, []string{entry(deep, 1), entry(behind, 1)}, entries(heads))
-	require.NoError(t, d.Store.RecordAttempts(t.Context(), []pipeline.Result{
-		failed(heads[0], time.Now().Add(time.Hour)), delivered(heads[1]),
-	}, nil))
+	record(t, d, failed(heads[0], time.Now().Add(time.Hour)), delivered(heads[1]))
 	require.Equal(t, []string{entry(behind, 2)}, entries(due(t, d, w)))
 	require.Equal(t, 1, count(t, d, `SELECT count(*) FROM deliveries WHERE status = 'pending' AND next_attempt_at <= now()`))
 }
@@ -185,7 +181,7 @@ func TestRecordAttempts(t *testing.T) {
 	retryAt := time.Now().Add(-time.Second).Truncate(time.Microsecond).UTC()
 	retry := failed(dispatch, retryAt)
 	retry.Attempt = pipeline.Attempt{At: noon, LatencyMS: 5000, Error: "timeout"}
-	require.NoError(t, d.Store.RecordAttempts(t.Context(), []pipeline.Result{retry}, nil))
+	record(t, d, retry)
 	got := one(t, d, dispatch.DeliveryID)
 	require.Equal(t, pipeline.DeliveryPending, got.Status)
 	require.Equal(t, pipeline.Instant(retryAt), got.NextAttemptAt)
@@ -197,7 +193,7 @@ func TestRecordAttempts(t *testing.T) {
 	// What a hostile partner answers is recorded all the same.
 	hostile := exhausted(dispatch)
 	hostile.Attempt = pipeline.Attempt{At: noon.Add(time.Second), Status: 500, Error: "bad\x00 \xff{},\"\\", ResponseBody: "a\x00b\xc3(NULL)"}
-	require.NoError(t, d.Store.RecordAttempts(t.Context(), []pipeline.Result{hostile}, nil))
+	record(t, d, hostile)
 	got = one(t, d, dispatch.DeliveryID)
 	require.Equal(t, pipeline.DeliveryExhausted, got.Status)
 	require.Zero(t, got.NextAttemptAt)
@@ -207,10 +203,10 @@ func TestRecordAttempts(t *testing.T) {
 	require.EqualValues(t, "a\uFFFDb\uFFFD(NULL)", got.Attempts[1].ResponseBody)
 
 	// It got through after all (a resend): that is what counts.
-	require.NoError(t, d.Store.RecordAttempts(t.Context(), []pipeline.Result{delivered(dispatch)}, nil))
+	record(t, d, delivered(dispatch))
 	require.Equal(t, pipeline.DeliveryDelivered, one(t, d, dispatch.DeliveryID).Status)
 	// A failure that comes late does not undo that.
-	require.NoError(t, d.Store.RecordAttempts(t.Context(), []pipeline.Result{failed(dispatch, noon)}, nil))
+	record(t, d, failed(dispatch, noon))
 	got = one(t, d, dispatch.DeliveryID)
 	require.Equal(t, pipeline.DeliveryDelivered, got.Status)
 	require.Zero(t, got.NextAttemptAt)
@@ -226,53 +222,10 @@ func TestRecordAttemptsMeanwhileDisabled(t *testing.T) {
 	w.Active = false
 	_, _, err := d.Store.UpdateWebhook(t.Context(), w)
 	require.NoError(t, err)
-	require.NoError(t, d.Store.RecordAttempts(t.Context(), []pipeline.Result{failed(mine[0], time.Now()), delivered(mine[1])}, nil))
+	record(t, d, failed(mine[0], time.Now()), delivered(mine[1]))
 	require.Equal(t, []string{"held", "delivered"}, statuses(t, d, w))
 	require.Empty(t, due(t, d, w))
 	require.Zero(t, nextDue(t, d, w))
-}
-
-// A webhook's health is written only when it changes: success after success leaves its row be.
-func TestWebhookHealth(t *testing.T) {
-	t.Parallel()
-	d := newDatabase(t)
-	w, other := newWebhook(t, d.Store, 1, []string{"proposal.*"}), newWebhook(t, d.Store, 1, []string{"*"})
-	p := backlog(t, d, 6)
-	mine := fresh(t, d, p)[:6]
-	untouched := rowVersion(t, d, other)
-	record := func(slow []int64, results ...pipeline.Result) {
-		require.NoError(t, d.Store.RecordAttempts(t.Context(), results, slow))
-	}
-	healthOf := func() (failures int, slow bool) {
-		require.NoError(t, d.DB.QueryRow(`SELECT failures, slow_until > now() FROM webhooks WHERE id = $1`, w.ID).Scan(&failures, &slow))
-		return failures, slow
-	}
-	requireHealth := func(failures int, slow bool) {
-		t.Helper()
-		gotFailures, gotSlow := healthOf()
-		require.Equal(t, failures, gotFailures)
-		require.Equal(t, slow, gotSlow)
-	}
-
-	before := rowVersion(t, d, w)
-	record(nil, delivered(mine[0]))
-	record([]int64{other.ID}, delivered(mine[1])) // slow is of no account for a webhook without results
-	require.Equal(t, before, rowVersion(t, d, w))
-	requireHealth(0, false)
-	record(nil, failed(mine[2], noon))
-	record(nil, failed(mine[2], noon))
-	requireHealth(2, false)
-	record([]int64{w.ID}, failed(mine[2], noon), delivered(mine[3]))
-	requireHealth(0, true)
-	record(nil, delivered(mine[4]), failed(mine[5], noon))
-	requireHealth(1, true)
-	require.Equal(t, untouched, rowVersion(t, d, other))
-
-	// A new address is a new partner.
-	w.URL = "https://partner.example/new"
-	_, _, err := d.Store.UpdateWebhook(t.Context(), w)
-	require.NoError(t, err)
-	requireHealth(0, true)
 }
 
 func TestSweepDeliveries(t *testing.T) {
@@ -306,8 +259,8 @@ func TestDeliveries(t *testing.T) {
 	newWebhook(t, d.Store, foreign, []string{"*"})
 	newCustomer(t, d.Store, foreign)
 	sent := fresh(t, d, p)
-	require.NoError(t, d.Store.RecordAttempts(t.Context(), []pipeline.Result{delivered(sent[0]), failed(sent[1], noon)}, nil))
-	require.NoError(t, d.Store.RecordAttempts(t.Context(), []pipeline.Result{exhausted(sent[1])}, nil))
+	record(t, d, delivered(sent[0]), failed(sent[1], noon))
+	record(t, d, exhausted(sent[1]))
 
 	all := list(t, d, pipeline.DeliveryQuery{})
 	require.Equal(t, []string{"3 held", "3 pending", "2 held", "2 exhausted", "1 delivered"}, lines(all))
@@ -367,7 +320,7 @@ func TestTimeline(t *testing.T) {
 	p := newProposal(t, d.Store, c)
 	c, _ = happen(t, d.Store, c, pipeline.TypeEmailSent, `{}`)
 	newProposal(t, d.Store, newCustomer(t, d.Store, 1))
-	require.NoError(t, d.Store.RecordAttempts(t.Context(), []pipeline.Result{delivered(fresh(t, d, p)[0])}, nil))
+	record(t, d, delivered(fresh(t, d, p)[0]))
 
 	events, deliveries, err := d.Store.Timeline(t.Context(), 1, c.Ref().Stream(), 0, 100)
 	require.NoError(t, err)
@@ -452,9 +405,30 @@ func due(t *testing.T, d database, w pipeline.Webhook) []pipeline.Dispatch {
 	return out
 }
 
+// record writes what came of attempts and answers who is to be woken.
+func record(t *testing.T, d database, results ...pipeline.Result) []int64 {
+	t.Helper()
+	return recordSlow(t, d, nil, results...)
+}
+
+func recordSlow(t *testing.T, d database, slow []int64, results ...pipeline.Result) []int64 {
+	t.Helper()
+	wake, err := d.Store.RecordAttempts(t.Context(), results, slow)
+	require.NoError(t, err)
+	return wake
+}
+
+func handOver(t *testing.T, d database, deliveries ...int64) []int64 {
+	t.Helper()
+	wake, err := d.Store.HandOver(t.Context(), deliveries)
+	require.NoError(t, err)
+	return wake
+}
+
+// nextDue is when the webhook's workflow would look again.
 func nextDue(t *testing.T, d database, w pipeline.Webhook) time.Time {
 	t.Helper()
-	at, err := d.Store.NextDue(t.Context(), w.ID)
+	at, err := d.Store.EndDrain(t.Context(), w.ID, time.Time{})
 	require.NoError(t, err)
 	return at
 }
@@ -509,7 +483,7 @@ func statuses(t *testing.T, d database, w pipeline.Webhook) []string {
 func rowVersion(t *testing.T, d database, w pipeline.Webhook) string {
 	t.Helper()
 	var xmin string
-	require.NoError(t, d.DB.Get(&xmin, `SELECT xmin::text FROM webhooks WHERE id = $1`, w.ID))
+	require.NoError(t, d.DB.Get(&xmin, `SELECT xmin::text FROM webhook_health WHERE webhook_id = $1`, w.ID))
 	return xmin
 }
 

@@ -22,7 +22,7 @@ type eventRow struct {
 	Version    int64          `db:"version"`
 	Position   int64          `db:"position"`
 	CompanyID  int64          `db:"company_id"`
-	CustomerID int64          `db:"customer_id"`
+	CustomerID sql.NullInt64  `db:"customer_id"`
 	ProposalID sql.NullInt64  `db:"proposal_id"`
 	UserID     sql.NullInt64  `db:"user_id"`
 	Cause      sql.NullString `db:"cause"`
@@ -35,7 +35,7 @@ type eventRow struct {
 func (r eventRow) event() (pipeline.Event, error) {
 	e := pipeline.Event{
 		ID: r.ID, Type: pipeline.EventType(r.Type), Stream: pipeline.Stream(r.Stream), Version: r.Version,
-		Position: r.Position, CompanyID: r.CompanyID, CustomerID: pipeline.ID(r.CustomerID),
+		Position: r.Position, CompanyID: r.CompanyID, CustomerID: pipeline.ID(r.CustomerID.Int64),
 		ProposalID: pipeline.ID(r.ProposalID.Int64), Actor: pipeline.Actor{UserID: pipeline.UserID(r.UserID.Int64)},
 		Payload: r.Payload, State: r.State, Timestamp: r.OccurredAt.UTC(), RecordedAt: r.RecordedAt.UTC(),
 	}
@@ -84,7 +84,8 @@ func (s *Store) Event(ctx context.Context, companyID int64, id string) (pipeline
 
 // Feed reads a company's events after a position, in the order of their positions, at most
 // limit of them; types, where given, picks some. For a partner's key (partnerKey not 0) only
-// events that one of its webhooks matched when they happened.
+// events that one of its webhooks matched when they happened. Operational events are there
+// only where types names them.
 //
 // The order is total and nothing appears later before what was read: see the turn in appendSQL.
 func (s *Store) Feed(ctx context.Context, q pipeline.FeedQuery) ([]pipeline.Event, error) {
@@ -103,7 +104,7 @@ func (s *Store) Feed(ctx context.Context, q pipeline.FeedQuery) ([]pipeline.Even
 }
 
 const feedAll = `SELECT ` + eventColumns + ` FROM events e
-	WHERE e.company_id = $1 AND e.position > $2 ORDER BY e.position LIMIT $3`
+	WHERE e.company_id = $1 AND e.position > $2 AND e.customer_id IS NOT NULL ORDER BY e.position LIMIT $3`
 
 // The positions of a narrower feed. Each walks its own index from after the last position and
 // stops at the limit, for each type or webhook apart: what is rare among a million others is
@@ -114,7 +115,8 @@ const (
 			WHERE e.company_id = $1 AND e.type = t.type AND e.position > $2 ORDER BY e.position LIMIT $3) p`
 	positionsOfPartner = `SELECT DISTINCT p.position FROM webhooks w
 		CROSS JOIN LATERAL (SELECT d.event_position AS position FROM deliveries d
-			WHERE d.webhook_id = w.id AND d.event_position > $2 ORDER BY d.event_position LIMIT $3) p
+			WHERE d.webhook_id = w.id AND d.event_position > $2 AND d.stream NOT LIKE 'webhook-%'
+			ORDER BY d.event_position LIMIT $3) p
 		WHERE w.company_id = $1 AND w.key_id = $4`
 	positionsOfPartnerAndTypes = `SELECT DISTINCT p.position FROM webhooks w
 		CROSS JOIN LATERAL (SELECT d.event_position AS position FROM deliveries d

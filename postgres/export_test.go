@@ -14,7 +14,7 @@ import (
 func OpenWith(c driver.Connector, sealer *Sealer) *Store {
 	db := sql.OpenDB(c)
 	db.SetMaxOpenConns(1)
-	return &Store{db: sqlx.NewDb(db, "postgres"), sealer: sealer, prepared: map[string]*sqlx.Stmt{}}
+	return newStore(sqlx.NewDb(db, "postgres"), sealer, 0)
 }
 
 // AppendIn runs the append statement inside a transaction that the test holds open.

@@ -134,23 +134,26 @@ func TestPlans(t *testing.T) {
 		{"FreshDeliveries", 300, func() error { return read(store.FreshDeliveries(ctx, big.freshStream, 500)) }},
 		{"FreshDeliveries, none", 50, func() error { _, err := store.FreshDeliveries(ctx, "proposal-7", 500); return err }},
 		{"DueDeliveries", 2000, func() error { return read(store.DueDeliveries(ctx, big.dead, 200)) }},
-		{"NextDue", 20, func() error { _, err := store.NextDue(ctx, big.dead); return err }},
-		{"NextDue, none", 20, func() error { _, err := store.NextDue(ctx, big.well); return err }},
-		{"NextDue, ordered", 20, func() error { _, err := store.NextDue(ctx, big.ordered); return err }},
+		{"BeginDrain", 20, func() error { _, err := store.BeginDrain(ctx, big.dead); return err }},
+		{"EndDrain", 20, func() error { _, err := store.EndDrain(ctx, big.dead, time.Time{}); return err }},
+		{"EndDrain, nothing due", 20, func() error { _, err := store.EndDrain(ctx, big.well, time.Now()); return err }},
+		{"EndDrain, ordered", 20, func() error { _, err := store.EndDrain(ctx, big.ordered, time.Time{}); return err }},
 		{"DueDeliveries, ordered", 4000, func() error { return read(store.DueDeliveries(ctx, big.ordered, 200)) }},
-		{"HandOver", 20, func() error { return store.HandOver(ctx, []int64{5, 6, 7}) }},
+		{"HandOver", 20, func() error { _, err := store.HandOver(ctx, []int64{5, 6, 7}); return err }},
 		{"RecordAttempts", 100, func() error {
-			return store.RecordAttempts(ctx, []pipeline.Result{
+			_, err := store.RecordAttempts(ctx, []pipeline.Result{
 				{DeliveryID: 11, WebhookID: big.well, Status: pipeline.DeliveryDelivered, Attempt: pipeline.Attempt{At: noon}},
 				{DeliveryID: 12, WebhookID: big.well, Status: pipeline.DeliveryPending, Attempt: pipeline.Attempt{At: noon}, NextAttemptAt: noon},
 			}, nil)
+			return err
 		}},
 		{"RecordAttempts, ordered", 4000, func() error {
 			heads, err := store.DueDeliveries(ctx, big.ordered, 1)
 			if err != nil {
 				return err
 			}
-			return store.RecordAttempts(ctx, []pipeline.Result{delivered(heads[0])}, nil)
+			_, err = store.RecordAttempts(ctx, []pipeline.Result{delivered(heads[0])}, nil)
+			return err
 		}},
 		{"Deliveries", 3000, func() error { return read(store.Deliveries(ctx, pipeline.DeliveryQuery{CompanyID: 1, Page: page})) }},
 		{"Deliveries, from the middle", 3000, func() error {

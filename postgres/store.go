@@ -4,6 +4,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -23,6 +24,7 @@ import (
 type Store struct {
 	db     *sqlx.DB
 	sealer *Sealer
+	health pipeline.HealthPolicy
 
 	mu       sync.RWMutex
 	prepared map[string]*sqlx.Stmt
@@ -33,6 +35,9 @@ type Config struct {
 	URL      string // postgres://…
 	MaxConns int    // 0 means 20
 	Sealer   *Sealer
+	// How long every attempt at a webhook has to fail before it is disabled; 0 means
+	// pipeline.DefaultDisableAfter.
+	DisableAfter time.Duration
 }
 
 // statementTimeout bounds every statement on the server's side, so that a query whose caller
@@ -57,7 +62,12 @@ func Open(cfg Config) (*Store, error) {
 	db.SetMaxOpenConns(conns)
 	db.SetMaxIdleConns(conns)
 	db.SetConnMaxIdleTime(5 * time.Minute)
-	return &Store{db: db, sealer: cfg.Sealer, prepared: map[string]*sqlx.Stmt{}}, nil
+	return newStore(db, cfg.Sealer, cfg.DisableAfter), nil
+}
+
+func newStore(db *sqlx.DB, sealer *Sealer, disableAfter time.Duration) *Store {
+	policy := pipeline.HealthPolicy{DisableAfter: cmp.Or(disableAfter, pipeline.DefaultDisableAfter)}
+	return &Store{db: db, sealer: sealer, health: policy, prepared: map[string]*sqlx.Stmt{}}
 }
 
 // withSettings adds what every session of ours has to have; timeout bounds each statement, 0 does not.

@@ -61,6 +61,9 @@ func (s *Store) CreateWebhook(
 		if err != nil {
 			return "", err
 		}
+		if _, err := tx.ExecContext(ctx, `INSERT INTO webhook_health (webhook_id) VALUES ($1)`, w.ID); err != nil {
+			return "", err
+		}
 		b, err := json.Marshal(remembered{Webhook: w, Secret: w.Signing.Secret, KeyID: w.KeyID})
 		return string(b), err
 	})
@@ -115,8 +118,7 @@ func (s *Store) Webhooks(ctx context.Context, companyID, partnerKey int64, page 
 // something to do.
 func (s *Store) UpdateWebhook(ctx context.Context, w pipeline.Webhook) (updated pipeline.Webhook, released bool, err error) {
 	err = s.get(ctx, &w.UpdatedAt, "webhook", `UPDATE webhooks
-		SET url = $3, events = $4, ordered = $5, active = $6, description = $7, updated_at = now(),
-		    failures = CASE WHEN url = $3 THEN failures ELSE 0 END
+		SET url = $3, events = $4, ordered = $5, active = $6, description = $7, updated_at = now()
 		WHERE id = $1 AND company_id = $2 AND deleted_at IS NULL RETURNING updated_at`,
 		w.ID, w.CompanyID, w.URL, pq.Array(w.Events), w.Ordered, w.Active, string(w.Description))
 	if err != nil {
@@ -162,7 +164,7 @@ var settlements = []struct {
 }
 
 const (
-	byDue   = "next_attempt_at, id"
+	byDue   = "next_attempt_at, event_position"
 	byEvent = "event_position"
 )
 

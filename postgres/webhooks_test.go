@@ -78,8 +78,8 @@ func TestUpdateWebhook(t *testing.T) {
 	other := newWebhook(t, d.Store, 1, []string{"proposal.*"})
 	p := backlog(t, d, 3)
 	mine := fresh(t, d, p)
-	require.NoError(t, d.Store.RecordAttempts(t.Context(), []pipeline.Result{delivered(mine[0])}, nil))
-	require.NoError(t, d.Store.HandOver(t.Context(), []int64{mine[1].DeliveryID}))
+	record(t, d, delivered(mine[0]))
+	handOver(t, d, mine[1].DeliveryID)
 
 	w.URL, w.Events, w.Ordered, w.Description, w.Active = "https://new.example", []string{"customer.created"}, true, "new", false
 	updated, released, err := d.Store.UpdateWebhook(t.Context(), w)
@@ -111,8 +111,8 @@ func TestDeleteWebhook(t *testing.T) {
 	w, off := newWebhook(t, d.Store, 1, []string{"proposal.*"}), newWebhook(t, d.Store, 1, []string{"proposal.*"}, inactive)
 	p := backlog(t, d, 3)
 	mine := fresh(t, d, p)
-	require.NoError(t, d.Store.RecordAttempts(t.Context(), []pipeline.Result{delivered(mine[0])}, nil))
-	require.NoError(t, d.Store.HandOver(t.Context(), []int64{mine[1].DeliveryID}))
+	record(t, d, delivered(mine[0]))
+	handOver(t, d, mine[1].DeliveryID)
 
 	require.NoError(t, d.Store.DeleteWebhook(t.Context(), 1, w.ID))
 	require.NoError(t, d.Store.DeleteWebhook(t.Context(), 1, off.ID))
