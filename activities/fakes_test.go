@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/testsuite"
 
 	"github.com/dealwright/dealwright/activities"
@@ -28,12 +30,24 @@ type row struct {
 // deliveryStore keeps deliveries in memory. Like a database it does nothing for a context that
 // is over.
 type deliveryStore struct {
-	mu    sync.Mutex
-	rows  []*row
-	fails map[string]error // by method, once
-	slow  []int64
-	grace time.Duration
+	mu       sync.Mutex
+	rows     []*row
+	webhooks map[int64]pipeline.Webhook // as deliveries have them
+	fails    map[string]error           // by method, once
+	slow     []int64
+	grace    time.Duration
+	how      pipeline.Drain
+	wakesAt  map[int64]time.Time // by webhook; see atWork
+	replay   []func()            // what each step of the replay does
+	steps    int                 // of the replay, taken
+	limits   []int               // that DueDeliveries was asked for
+	ends     []time.Time         // that EndDrain was told
+	wakes    []int64             // others that RecordAttempts wants woken
+	records  int                 // calls of RecordAttempts
 }
+
+// atWork stands for a workflow that will look again before it ends.
+var atWork = time.Unix(0, 0)
 
 // queued adds fresh deliveries of one stream to webhooks, in the order given. Ids count from 1.
 func (s *deliveryStore) queued(stream pipeline.Stream, webhooks ...int64) *deliveryStore {
@@ -41,11 +55,26 @@ func (s *deliveryStore) queued(stream pipeline.Stream, webhooks ...int64) *deliv
 		n := int64(len(s.rows) + 1)
 		s.rows = append(s.rows, &row{
 			Dispatch: pipeline.Dispatch{
-				DeliveryID: n, Webhook: pipeline.Webhook{ID: w}, Event: pipeline.Event{Stream: stream, Version: n},
+				DeliveryID: n, Webhook: s.webhook(w), Event: pipeline.Event{Stream: stream, Version: n},
 			},
 			status: pipeline.DeliveryPending,
 		})
 	}
+	return s
+}
+
+func (s *deliveryStore) webhook(id int64) pipeline.Webhook {
+	w := s.webhooks[id]
+	w.ID = id
+	return w
+}
+
+// with has the deliveries that are queued from now on go to a webhook with these settings.
+func (s *deliveryStore) with(w pipeline.Webhook) *deliveryStore {
+	if s.webhooks == nil {
+		s.webhooks = map[int64]pipeline.Webhook{}
+	}
+	s.webhooks[w.ID] = w
 	return s
 }
 
@@ -101,6 +130,7 @@ func (s *deliveryStore) DueDeliveries(ctx context.Context, webhookID int64, limi
 		return nil, err
 	}
 	now := time.Now()
+	s.limits = append(s.limits, limit)
 	return s.dispatches(limit, func(r *row) bool { return r.Webhook.ID == webhookID && !r.due.IsZero() && !r.due.After(now) }), nil
 }
 
@@ -114,12 +144,37 @@ func (s *deliveryStore) dispatches(limit int, is func(*row) bool) []pipeline.Dis
 	return out
 }
 
-func (s *deliveryStore) NextDue(ctx context.Context, webhookID int64) (time.Time, error) {
+func (s *deliveryStore) BeginDrain(ctx context.Context, webhookID int64) (pipeline.Drain, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.enter(ctx, "NextDue"); err != nil {
+	if err := s.enter(ctx, "BeginDrain"); err != nil {
+		return pipeline.Drain{}, err
+	}
+	s.sleeps(webhookID, atWork)
+	return s.how, nil
+}
+
+func (s *deliveryStore) AdvanceReplay(ctx context.Context, _ int64, _ int) (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.enter(ctx, "AdvanceReplay"); err != nil {
+		return false, err
+	}
+	if s.steps >= len(s.replay) {
+		return false, nil
+	}
+	s.replay[s.steps]()
+	s.steps++
+	return true, nil
+}
+
+func (s *deliveryStore) EndDrain(ctx context.Context, webhookID int64, pacedUntil time.Time) (time.Time, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.enter(ctx, "EndDrain"); err != nil {
 		return time.Time{}, err
 	}
+	s.ends = append(s.ends, pacedUntil)
 	var next time.Time
 	for _, r := range s.rows {
 		waits := r.Webhook.ID == webhookID && r.status == pipeline.DeliveryPending && !r.due.IsZero()
@@ -127,37 +182,84 @@ func (s *deliveryStore) NextDue(ctx context.Context, webhookID int64) (time.Time
 			next = r.due
 		}
 	}
+	if !next.IsZero() && next.Before(pacedUntil) {
+		next = pacedUntil
+	}
+	s.sleeps(webhookID, next)
 	return next, nil
 }
 
-func (s *deliveryStore) HandOver(ctx context.Context, ids []int64) error {
+func (s *deliveryStore) sleeps(webhookID int64, until time.Time) {
+	if s.wakesAt == nil {
+		s.wakesAt = map[int64]time.Time{}
+	}
+	s.wakesAt[webhookID] = until
+}
+
+// isAtWork reports that the store believes a drain to be under way.
+func (s *deliveryStore) isAtWork(webhookID int64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.wakesAt[webhookID].Equal(atWork)
+}
+
+// looksTooLate: the webhook's workflow does not run, or sleeps too long for a delivery.
+func (s *deliveryStore) looksTooLate(r *row) bool {
+	at := s.wakesAt[r.Webhook.ID]
+	return at.IsZero() || at.After(r.due)
+}
+
+func (s *deliveryStore) HandOver(ctx context.Context, ids []int64) ([]int64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.enter(ctx, "HandOver"); err != nil {
-		return err
+		return nil, err
 	}
+	var wake []int64
 	for _, r := range s.rows {
-		if slices.Contains(ids, r.DeliveryID) {
-			r.due = time.Now()
+		if !slices.Contains(ids, r.DeliveryID) {
+			continue
+		}
+		r.due = time.Now()
+		if s.looksTooLate(r) {
+			wake = append(wake, r.Webhook.ID)
 		}
 	}
-	return nil
+	return wake, nil
 }
 
-func (s *deliveryStore) RecordAttempts(ctx context.Context, results []pipeline.Result, slow []int64) error {
+func (s *deliveryStore) RecordAttempts(ctx context.Context, results []pipeline.Result, slow []int64) ([]int64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.enter(ctx, "RecordAttempts"); err != nil {
-		return err
+		return nil, err
 	}
+	wake := slices.Clone(s.wakes)
 	for _, result := range results {
 		r := s.rows[result.DeliveryID-1]
 		r.tries = append(r.tries, result)
 		r.status, r.due = result.Status, result.NextAttemptAt
 		r.Attempts++
+		if r.status == pipeline.DeliveryPending && s.looksTooLate(r) {
+			wake = append(wake, r.Webhook.ID)
+		}
 	}
 	s.slow = append(s.slow, slow...)
-	return nil
+	s.records++
+	return wake, nil
+}
+
+func (s *deliveryStore) Webhook(ctx context.Context, companyID, _, id int64) (pipeline.Webhook, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.enter(ctx, "Webhook"); err != nil {
+		return pipeline.Webhook{}, err
+	}
+	w, ok := s.webhooks[id]
+	if !ok || w.CompanyID != companyID {
+		return pipeline.Webhook{}, pipeline.Errorf(pipeline.CodeNotFound, "there is no such webhook")
+	}
+	return w, nil
 }
 
 func (s *deliveryStore) SweepDeliveries(ctx context.Context, grace time.Duration, _ int) ([]int64, error) {
@@ -294,14 +396,35 @@ type bench struct {
 	store  *deliveryStore
 	sender *sender
 	waker  *waker
+	gate   *activities.Gate
 }
 
 func newBench(t *testing.T, store *deliveryStore) *bench {
 	t.Helper()
 	var suite testsuite.WorkflowTestSuite
-	b := &bench{TestActivityEnvironment: suite.NewTestActivityEnvironment(), store: store, sender: &sender{}, waker: &waker{}}
-	b.RegisterActivity(&activities.Deliveries{Store: b.store, Sender: b.sender, Waker: b.waker})
+	b := &bench{
+		TestActivityEnvironment: suite.NewTestActivityEnvironment(),
+		store:                   store, sender: &sender{}, waker: &waker{}, gate: activities.NewGate(),
+	}
+	b.RegisterActivity(&activities.Deliveries{Store: b.store, Sender: b.sender, Waker: b.waker, Gate: b.gate})
 	return b
+}
+
+// beats lists when the server gets to see heartbeats.
+func (b *bench) beats() func() []time.Duration {
+	var mu sync.Mutex
+	var at []time.Duration
+	began := time.Now()
+	b.SetOnActivityHeartbeatListener(func(*activity.Info, converter.EncodedValues) {
+		mu.Lock()
+		defer mu.Unlock()
+		at = append(at, time.Since(began))
+	})
+	return func() []time.Duration {
+		mu.Lock()
+		defer mu.Unlock()
+		return at
+	}
 }
 
 var (

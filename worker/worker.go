@@ -58,6 +58,6 @@ func register(r worker.Registry, cfg Config) {
 	r.RegisterWorkflow(workflows.Webhook)
 	r.RegisterWorkflow(workflows.Sweep)
 	r.RegisterActivity(&activities.Recording{Store: cfg.Store})
-	r.RegisterActivity(&activities.Deliveries{Store: cfg.Store, Sender: cfg.Sender, Waker: cfg.Engine})
+	r.RegisterActivity(&activities.Deliveries{Store: cfg.Store, Sender: cfg.Sender, Waker: cfg.Engine, Gate: activities.NewGate()})
 	r.RegisterActivity(&activities.FollowUps{Store: cfg.Store, Commander: cfg.Engine})
 }
