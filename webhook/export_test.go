@@ -9,7 +9,7 @@ import (
 // UseResolver lets a test answer for the name servers, when a URL is saved and when it is dialled.
 func (t *Targets) UseResolver(r *net.Resolver) { t.resolver = r }
 
-// Trust lets a test's own certificate authority vouch for a server.
+// Trust lets a test's own certificate authority vouch for servers.
 func (s *Sender) Trust(roots *x509.CertPool) {
-	s.transport.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	s.connect(s.transports.targets, &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12})
 }

@@ -11,14 +11,15 @@ import (
 // Message is one request body in a partner's format.
 type Message struct {
 	ContentType string
-	Header      http.Header // beside the content type and the signature; may be nil
+	Header      http.Header // beside the content type and the signature, names in their canonical form; may be nil
 	Body        []byte
 }
 
 // Format turns an event into what a partner expects. An event that the format has no name for
-// gives no message, and one event may give several.
+// gives no message, and one event may give several. A test is a sample: the message says so
+// where the format has a place for it; a header says so in any case.
 type Format interface {
-	Messages(e pipeline.Event) ([]Message, error)
+	Messages(e pipeline.Event, test bool) ([]Message, error)
 }
 
 // formats by the name that a webhook's "format" gives.

@@ -30,16 +30,17 @@ type envelopeData struct {
 	Cause      *pipeline.Cause `json:"cause"`
 	State      json.RawMessage `json:"state"`
 	Payload    json.RawMessage `json:"payload"`
+	Test       bool            `json:"test,omitempty"`
 }
 
 // Messages gives exactly one message for every event.
-func (native) Messages(e pipeline.Event) ([]Message, error) {
+func (native) Messages(e pipeline.Event, test bool) ([]Message, error) {
 	body, err := json.Marshal(envelope{
 		Type: e.Type, Timestamp: e.Timestamp,
 		Data: envelopeData{
 			ID: e.ID, Position: e.Position, CompanyID: e.CompanyID, Stream: e.Stream, Seq: e.Version,
 			CustomerID: e.CustomerID, ProposalID: e.ProposalID, Actor: e.Actor, Cause: e.Cause,
-			State: e.State, Payload: e.Payload,
+			State: e.State, Payload: e.Payload, Test: test,
 		},
 	})
 	if err != nil {

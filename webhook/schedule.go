@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"strings"
 	"time"
+
+	"github.com/dealwright/dealwright/pipeline"
 )
 
 // Schedule is how long to wait after each failed attempt before the next one. When it is used
@@ -20,11 +22,7 @@ func DefaultSchedule() Schedule {
 	}
 }
 
-const (
-	maxRetries = 50
-	maxDelay   = 7 * 24 * time.Hour
-	jitter     = 0.2
-)
+const jitter = 0.2
 
 // ParseSchedule reads the form of DEALWRIGHT_RETRY_SCHEDULE: "1s,2s,3s". Empty gives the
 // default.
@@ -33,8 +31,8 @@ func ParseSchedule(s string) (Schedule, error) {
 		return DefaultSchedule(), nil
 	}
 	parts := strings.Split(s, ",")
-	if len(parts) > maxRetries {
-		return nil, fmt.Errorf("retry schedule has %d delays, at most %d are possible", len(parts), maxRetries)
+	if len(parts) > pipeline.MaxRetries {
+		return nil, fmt.Errorf("retry schedule has %d delays, at most %d are possible", len(parts), pipeline.MaxRetries)
 	}
 	out := make(Schedule, len(parts))
 	for i, part := range parts {
@@ -42,7 +40,7 @@ func ParseSchedule(s string) (Schedule, error) {
 		if err != nil {
 			return nil, fmt.Errorf("retry schedule: %q is not a duration such as 30s or 5m", part)
 		}
-		if d < 0 || d > maxDelay {
+		if d < 0 || d > time.Duration(pipeline.MaxRetryDelay) {
 			return nil, errors.New("retry schedule: a delay has to be between 0s and 168h")
 		}
 		out[i] = d

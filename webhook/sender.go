@@ -3,25 +3,27 @@ package webhook
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
-	"maps"
-	"net"
 	"net/http"
 	"time"
 
 	"github.com/dealwright/dealwright/pipeline"
 )
 
-// Sender delivers events over HTTP. It is safe for concurrent use and keeps its connections.
+// Sender delivers events over HTTP. It is safe for concurrent use and keeps its connections,
+// its access tokens and its signing keys.
 type Sender struct {
-	transport *http.Transport
-	timeout   time.Duration
-	schedule  Schedule
-	agent     string
+	transports *transports
+	tokens     *tokens
+	signer     *signer
+	timeout    time.Duration
+	schedule   Schedule
+	agent      string
 }
 
-// SenderConfig says how to send.
+// SenderConfig says how to send where a webhook does not say it itself.
 type SenderConfig struct {
 	Targets  *Targets
 	Schedule Schedule      // nil means the default
@@ -30,127 +32,198 @@ type SenderConfig struct {
 }
 
 const (
-	defaultTimeout = 5 * time.Second
-	keepAlive      = 30 * time.Second // between probes of a quiet connection
-	maxBody        = 16 << 10         // of an answer, read and kept
-	maxHeader      = 64 << 10
-	maxSentence    = 500 // bytes of an attempt's error
+	maxBody     = 16 << 10 // of an answer, kept
+	maxSentence = 500      // bytes of an attempt's error
 	// SlowAnswer is from when on a webhook counts as slow: then an entity does not wait for it
 	// the next time.
 	SlowAnswer = time.Second
 )
 
+// Headers by the names that net/http keeps them under.
+const (
+	headerContentType = "Content-Type"
+	headerUserAgent   = "User-Agent"
+	headerTest        = "Webhook-Test"
+)
+
 // NewSender makes a sender with a pool of connections of its own.
 func NewSender(cfg SenderConfig) *Sender {
-	timeout := cfg.Timeout
-	if timeout == 0 {
-		timeout = defaultTimeout
+	s := &Sender{
+		timeout: cfg.Timeout, schedule: cfg.Schedule, agent: "Dealwright/" + cfg.Version, signer: newSigner(),
 	}
-	schedule := cfg.Schedule
-	if schedule == nil {
-		schedule = DefaultSchedule()
+	if s.timeout == 0 {
+		s.timeout = time.Duration(pipeline.DefaultTimeout)
 	}
-	return &Sender{
-		timeout: timeout, schedule: schedule, agent: "Dealwright/" + cfg.Version,
-		transport: newTransport(cfg.Targets, timeout),
+	if s.schedule == nil {
+		s.schedule = DefaultSchedule()
 	}
+	s.connect(cfg.Targets, &tls.Config{MinVersion: tls.VersionTLS12})
+	return s
 }
 
-// newTransport is used without an http.Client: what a client adds is following redirects,
-// which would turn the POST into a GET and still look like success.
-func newTransport(targets *Targets, timeout time.Duration) *http.Transport {
-	dialer := &net.Dialer{
-		Timeout: timeout, KeepAlive: keepAlive, Resolver: targets.resolver, Control: targets.control,
-	}
-	return &http.Transport{
-		DialContext:            dialer.DialContext,
-		Proxy:                  nil, // the environment's proxy would dial past the vetting
-		ForceAttemptHTTP2:      true,
-		HTTP2:                  &http.HTTP2Config{SendPingTimeout: keepAlive, PingTimeout: timeout}, // a dead connection is noticed
-		DisableCompression:     true,                                                                // no decompression bombs
-		MaxIdleConns:           1000,
-		MaxIdleConnsPerHost:    64,
-		IdleConnTimeout:        90 * time.Second,
-		TLSHandshakeTimeout:    timeout,
-		MaxResponseHeaderBytes: maxHeader,
-	}
+func (s *Sender) connect(targets *Targets, secure *tls.Config) {
+	s.transports = newTransports(targets, secure)
+	s.tokens = newTokens(s.transports.common, s.agent)
 }
 
 // Deliver makes one attempt and says what follows from it. It never fails: what goes wrong is
-// the outcome of the attempt. It lasts no longer than the timeout, and it is carried through
-// even if ctx is cancelled: the partner may have the event by then, and our own shutdown must
-// not count as the partner's failure.
+// the outcome of the attempt. It lasts no longer than the webhook's timeout, and it is carried
+// through even if ctx is cancelled: the partner may have the event by then, and our own
+// shutdown must not count as the partner's failure.
 func (s *Sender) Deliver(ctx context.Context, d pipeline.Dispatch) pipeline.Result {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeout)
+	timeout := s.timeoutOf(d.Webhook)
+	ctx, cancel := attemptContext(context.WithoutCancel(ctx), timeout)
 	defer cancel()
 	started := time.Now()
-	attempt := pipeline.Attempt{At: started.UTC()}
-	err := s.send(ctx, d, started, &attempt)
-	attempt.LatencyMS = time.Since(started).Milliseconds()
-	if err != nil {
-		attempt.Error = pipeline.Text(storable(plain(err, s.timeout), maxSentence))
+	got, err := s.send(ctx, d, started)
+	attempt := pipeline.Attempt{
+		At: started.UTC(), LatencyMS: time.Since(started).Milliseconds(),
+		Status: pipeline.ID(got.status), ResponseBody: pipeline.Text(got.body),
 	}
-	return s.outcome(d, attempt, err == nil)
+	if err != nil {
+		sentence := hide(plain(err, timeout), credentials(d.Webhook, got.token))
+		attempt.Error = pipeline.Text(storable(sentence, maxSentence))
+	}
+	return s.outcome(d, attempt, got.retryAfter, err == nil)
 }
 
-// outcome turns an attempt into the delivery's next status, by the retry schedule.
-func (s *Sender) outcome(d pipeline.Dispatch, a pipeline.Attempt, ok bool) pipeline.Result {
+// timeoutOf an attempt: the webhook's own within its bounds, or the sender's.
+func (s *Sender) timeoutOf(w pipeline.Webhook) time.Duration {
+	if w.Timeout == 0 {
+		return s.timeout
+	}
+	return time.Duration(min(max(w.Timeout, pipeline.MinTimeout), pipeline.MaxTimeout))
+}
+
+// outcome turns an attempt into the delivery's next status, by the retry schedule and by what
+// the endpoint asked for.
+func (s *Sender) outcome(d pipeline.Dispatch, a pipeline.Attempt, retryAfter time.Duration, ok bool) pipeline.Result {
 	r := pipeline.Result{DeliveryID: d.DeliveryID, WebhookID: d.Webhook.ID, Attempt: a, Status: pipeline.DeliveryDelivered}
 	if ok {
 		return r
 	}
-	next, more := s.schedule.Next(d.Attempts+1, time.Now().UTC())
+	r.Gone = a.Status == http.StatusGone
+	now := time.Now().UTC()
+	next, more := s.scheduleOf(d.Webhook).Next(d.Attempts+1, now)
 	if !more {
 		r.Status = pipeline.DeliveryExhausted
 		return r
+	}
+	if asked := now.Add(retryAfter); asked.After(next) {
+		next = asked
 	}
 	r.Status, r.NextAttemptAt = pipeline.DeliveryPending, next
 	return r
 }
 
-func (s *Sender) send(ctx context.Context, d pipeline.Dispatch, at time.Time, attempt *pipeline.Attempt) error {
-	format, ok := formats[d.Webhook.Format]
-	if !ok {
-		return fmt.Errorf("there is no format %q", d.Webhook.Format)
+func (s *Sender) scheduleOf(w pipeline.Webhook) Schedule {
+	if w.RetrySchedule == nil {
+		return s.schedule
 	}
-	messages, err := format.Messages(d.Event)
-	if err != nil {
-		return err
+	own := make(Schedule, len(w.RetrySchedule))
+	for i, d := range w.RetrySchedule {
+		own[i] = time.Duration(d)
 	}
-	for _, m := range messages {
-		if err := s.post(ctx, d, m, at, attempt); err != nil {
-			return err
-		}
-	}
-	return nil
+	return own
 }
 
-func (s *Sender) post(ctx context.Context, d pipeline.Dispatch, m Message, at time.Time, attempt *pipeline.Attempt) error {
+// answer is what an endpoint said, as far as it matters. The zero answer stands for none.
+type answer struct {
+	status     int
+	body       string        // storable
+	retryAfter time.Duration // 0 where it did not ask for any
+	token      *token        // what it was sent, with AuthOAuth2
+}
+
+// send posts all messages of the event, up to the first that fails. The last answer counts.
+func (s *Sender) send(ctx context.Context, d pipeline.Dispatch, at time.Time) (got answer, err error) {
+	format, ok := formats[d.Webhook.Format]
+	if !ok {
+		return answer{}, fmt.Errorf("there is no format %q", d.Webhook.Format)
+	}
+	messages, err := format.Messages(d.Event, d.Test)
+	if err != nil {
+		return answer{}, err
+	}
+	for _, m := range messages {
+		if got, err = s.post(ctx, d, m, at); err != nil {
+			return got, err
+		}
+	}
+	return got, nil
+}
+
+// post sends a message. An access token that is answered with 401 is replaced, once: it may
+// have been revoked before its time.
+func (s *Sender) post(ctx context.Context, d pipeline.Dispatch, m Message, at time.Time) (answer, error) {
+	if d.Webhook.Auth.Type != pipeline.AuthOAuth2 {
+		return s.request(ctx, d, m, at, nil)
+	}
+	var (
+		got answer
+		err error
+	)
+	for range 2 {
+		token, failure := s.tokens.get(ctx, d.Webhook.Auth)
+		if failure != nil {
+			return answer{}, failure
+		}
+		got, err = s.request(ctx, d, m, at, token)
+		if got.status != http.StatusUnauthorized {
+			break
+		}
+		s.tokens.drop(d.Webhook.Auth, token)
+	}
+	return got, err
+}
+
+func (s *Sender) request(ctx context.Context, d pipeline.Dispatch, m Message, at time.Time, token *token) (answer, error) {
+	transport, err := s.transports.of(d.Webhook.ClientCertificate)
+	if err != nil {
+		return answer{}, err
+	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, d.Webhook.URL, bytes.NewReader(m.Body))
 	if err != nil {
-		return fmt.Errorf("make request: %w", err)
+		return answer{}, fmt.Errorf("make request: %w", err)
 	}
-	maps.Copy(req.Header, m.Header)
-	req.Header.Set("Content-Type", m.ContentType)
-	req.Header.Set("User-Agent", s.agent)
-	if err := sign(req.Header, d.Webhook.Signing.Secret, d.Event.ID, at, m.Body); err != nil {
-		return err
+	if err := s.address(req, d, m, at, token); err != nil {
+		return answer{}, err
+	}
+	resp, err := transport.RoundTrip(req)
+	if err != nil {
+		return answer{token: token}, err //nolint:wrapcheck // plain makes a sentence of it
+	}
+	defer resp.Body.Close() // the answer has been given; closing cannot change it
+	got := answer{status: resp.StatusCode, retryAfter: retryAfter(resp.Header, time.Now()), token: token}
+	// 101 hands over the bare connection, and a read from that would heed no time limit.
+	if resp.StatusCode != http.StatusSwitchingProtocols {
+		got.body = readBounded(resp.Body, credentials(d.Webhook, token))
+	}
+	return got, judge(resp)
+}
+
+// address sets the headers: first those that the webhook's owner chose, then ours, which count
+// where both name the same one.
+func (s *Sender) address(req *http.Request, d pipeline.Dispatch, m Message, at time.Time, token *token) error {
+	for name, value := range d.Webhook.Headers {
+		if !pipeline.ReservedHeader(name) {
+			req.Header.Set(name, value)
+		}
+	}
+	authorize(req, d.Webhook.Auth, token)
+	for name, values := range m.Header {
+		req.Header[name] = values
+	}
+	req.Header.Set(headerContentType, m.ContentType)
+	req.Header.Set(headerUserAgent, s.agent)
+	if d.Test {
+		req.Header.Set(headerTest, "true")
 	}
 	// Present but empty, this is not sent. It tells the transport that the request may be sent
 	// again where a kept connection turns out to have been closed by the partner meanwhile: the
 	// webhook-id lets the partner see a repeat.
 	req.Header["Idempotency-Key"] = nil
-	resp, err := s.transport.RoundTrip(req)
-	if err != nil {
-		return err //nolint:wrapcheck // plain makes a sentence of it
-	}
-	defer resp.Body.Close() // the answer has been given; closing cannot change it
-	attempt.Status = pipeline.ID(resp.StatusCode)
-	// 101 hands over the bare connection, and a read from that would heed no time limit.
-	if resp.StatusCode != http.StatusSwitchingProtocols {
-		attempt.ResponseBody = pipeline.Text(readBounded(resp.Body))
-	}
-	return judge(resp)
+	return s.signer.sign(req.Header, d.Webhook.Signing, d.Event.ID, at, m.Body)
 }
 
 // judge: success is 2xx and nothing else.
@@ -168,7 +241,14 @@ func judge(resp *http.Response) error {
 // readBounded reads the answer as far as it is kept. The status has been given already, so a
 // body that breaks off, hangs until the attempt's time is up or never ends changes nothing.
 // Reading to the end of a short body is what lets the connection be used again.
-func readBounded(body io.Reader) string {
-	b, _ := io.ReadAll(io.LimitReader(body, maxBody))
-	return storable(string(b), maxBody)
+//
+// Credentials that the answer repeats are left out; so much more is read that none is cut in
+// two at the end.
+func readBounded(body io.Reader, secrets []string) string {
+	limit := int64(maxBody)
+	for _, s := range secrets {
+		limit = max(limit, int64(maxBody+len(s)))
+	}
+	b, _ := io.ReadAll(io.LimitReader(body, limit))
+	return storable(hide(string(b), secrets), maxBody)
 }

@@ -25,6 +25,9 @@ func plain(err error, timeout time.Duration) string {
 		operation   *net.OpError
 		wrapped     *url.Error
 	)
+	if failure, ok := errors.AsType[tokenError](err); ok {
+		return failure.sentence(timeout)
+	}
 	switch {
 	case errors.As(err, &target):
 		return "the URL " + target.Error()
@@ -47,6 +50,12 @@ func plain(err error, timeout time.Duration) string {
 	default:
 		return err.Error()
 	}
+}
+
+// unreached reports that no answer came, as against one that is of no use.
+func unreached(err error) bool {
+	_, wrapped := errors.AsType[*url.Error](err)
+	return wrapped || errors.Is(err, context.DeadlineExceeded)
 }
 
 // storable makes a partner's text fit for a text column: valid UTF-8, no NUL, at most so many

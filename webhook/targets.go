@@ -65,28 +65,38 @@ func NewTargets(allow string) (*Targets, error) {
 const resolveTimeout = 2 * time.Second
 
 // VetURL checks a webhook's URL when it is saved: CodeInvalid with pointer /url says why not.
-// A name that does not resolve now is let through, since it may later; the dialer vets every
-// address again on every attempt.
-func (t *Targets) VetURL(ctx context.Context, raw string) error {
+func (t *Targets) VetURL(ctx context.Context, raw string) error { return t.VetAt(ctx, raw, "/url") }
+
+// VetAt checks a URL that the engine is to call, such as a token endpoint's, when it is saved:
+// CodeInvalid with the pointer says why not. A name that does not resolve now is let through,
+// since it may later; the dialer vets every address again on every attempt.
+func (t *Targets) VetAt(ctx context.Context, raw, pointer string) error {
+	if err := t.vetURL(ctx, raw); err != nil {
+		return pipeline.Invalid(pipeline.FieldError{Pointer: pointer, Detail: err.Error()})
+	}
+	return nil
+}
+
+func (t *Targets) vetURL(ctx context.Context, raw string) error {
 	u, err := url.Parse(raw)
 	if err != nil || u.Hostname() == "" {
-		return badURL("is not an absolute URL")
+		return targetError("is not an absolute URL")
 	}
 	if u.Scheme != "https" && u.Scheme != "http" {
-		return badURL("has to begin with https://")
+		return targetError("has to begin with https://")
 	}
 	if u.User != nil {
-		return badURL("must not hold a user name or password")
+		return targetError("must not hold a user name or password")
 	}
 	if u.Fragment != "" {
-		return badURL("must not have a fragment")
+		return targetError("must not have a fragment")
 	}
 	if err := vetSpelling(u.Hostname()); err != nil {
-		return badURL(err.Error())
+		return err
 	}
 	port, err := portOf(u)
 	if err != nil {
-		return badURL(err.Error())
+		return err
 	}
 	return t.vetHost(ctx, u, port)
 }
@@ -125,18 +135,18 @@ func (t *Targets) vetHost(ctx context.Context, u *url.URL, port uint16) error {
 	addrs := t.addresses(ctx, u.Hostname())
 	if len(addrs) == 0 {
 		if err := vetPort(port); err != nil {
-			return badURL(err.Error())
+			return err
 		}
 	}
 	listed := len(addrs) > 0
 	for _, a := range addrs {
 		if err := t.vet(a, port); err != nil {
-			return badURL(err.Error())
+			return err
 		}
 		listed = listed && t.isAllowed(a)
 	}
 	if u.Scheme == "http" && !listed {
-		return badURL("has to begin with https://, since the host is not one that the operator allows")
+		return targetError("has to begin with https://, since the host is not one that the operator allows")
 	}
 	return nil
 }
@@ -168,10 +178,6 @@ func portOf(u *url.URL) (uint16, error) {
 	default:
 		return 443, nil
 	}
-}
-
-func badURL(detail string) error {
-	return pipeline.Invalid(pipeline.FieldError{Pointer: "/url", Detail: detail})
 }
 
 // isAllowed: an IPv4 address inside an IPv6 one counts as the IPv4 address.
