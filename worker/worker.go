@@ -1,9 +1,14 @@
-// Package worker puts workflows and activities on the task queue.
+// Package worker puts workflows and activities on the task queue, and tells the other workers
+// that it is there.
 package worker
 
 import (
+	"cmp"
+	"context"
+	"log/slog"
 	"time"
 
+	"github.com/google/uuid"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
 
@@ -11,11 +16,13 @@ import (
 	"github.com/dealwright/dealwright/workflows"
 )
 
-// Store is what all activities together need of the store.
+// Store is what all activities together, and the worker itself, need of the store.
 type Store interface {
 	activities.EventStore
 	activities.DeliveryStore
 	activities.CustomerStore
+	activities.RetentionStore
+	Register
 }
 
 // Config is what a worker works with.
@@ -24,6 +31,10 @@ type Config struct {
 	Engine *workflows.Engine
 	Store  Store
 	Sender activities.Sender
+	Logger *slog.Logger // nil means slog.Default
+
+	KeepAttempts   time.Duration // 0 means activities.DefaultKeepAttempts
+	KeepDeliveries time.Duration // 0 means activities.DefaultKeepDeliveries
 }
 
 // The tuning. A slot is cheap while it waits for Postgres or a partner, so there are many;
@@ -34,11 +45,19 @@ const (
 	activitySlots   = 200
 	workflowPollers = 4
 	activityPollers = 4
-	stopPatience    = 20 * time.Second // an attempt under way, and recording it
+	// stopPatience is an attempt under way (30 s at most), recording it (10 s) and ending the
+	// drain that it is part of.
+	stopPatience = 50 * time.Second
 )
 
-// New makes a worker with everything registered. Start and Stop it.
-func New(cfg Config) worker.Worker {
+// Worker works on the task queue while it runs.
+type Worker struct {
+	queue worker.Worker
+	pulse *pulse
+}
+
+// New makes a worker with everything registered. Start and Stop it, each once.
+func New(cfg Config) *Worker {
 	w := worker.New(cfg.Client, workflows.TaskQueue, worker.Options{
 		MaxConcurrentWorkflowTaskExecutionSize:  workflowTasks,
 		MaxConcurrentLocalActivityExecutionSize: localActivities,
@@ -47,17 +66,40 @@ func New(cfg Config) worker.Worker {
 		MaxConcurrentActivityTaskPollers:        activityPollers,
 		WorkerStopTimeout:                       stopPatience,
 	})
-	register(w, cfg)
-	return w
+	gate := activities.NewGate()
+	register(w, cfg, gate)
+	return &Worker{queue: w, pulse: newPulse(cfg.Store, uuid.NewString(), gate.SetWorkers, cfg.Logger)}
+}
+
+// Start begins to work. It fails where Temporal cannot be reached.
+func (w *Worker) Start(ctx context.Context) error {
+	if err := w.queue.Start(); err != nil {
+		return err //nolint:wrapcheck // it says what it could not do
+	}
+	w.pulse.start(ctx)
+	return nil
+}
+
+// Stop takes no more work, finishes what is under way, and says goodbye to the others.
+func (w *Worker) Stop() {
+	w.queue.Stop()
+	w.pulse.stop()
 }
 
 // register puts all workflows and activities on a worker.
-func register(r worker.Registry, cfg Config) {
+func register(r worker.Registry, cfg Config, gate *activities.Gate) {
 	r.RegisterWorkflow(workflows.Customer)
 	r.RegisterWorkflow(workflows.Proposal)
 	r.RegisterWorkflow(workflows.Webhook)
+	r.RegisterWorkflow(workflows.TestWebhook)
 	r.RegisterWorkflow(workflows.Sweep)
+	r.RegisterWorkflow(workflows.Retention)
 	r.RegisterActivity(&activities.Recording{Store: cfg.Store})
-	r.RegisterActivity(&activities.Deliveries{Store: cfg.Store, Sender: cfg.Sender, Waker: cfg.Engine, Gate: activities.NewGate()})
+	r.RegisterActivity(&activities.Deliveries{Store: cfg.Store, Sender: cfg.Sender, Waker: cfg.Engine, Gate: gate})
 	r.RegisterActivity(&activities.FollowUps{Store: cfg.Store, Commander: cfg.Engine})
+	r.RegisterActivity(&activities.Retention{
+		Store:          cfg.Store,
+		KeepAttempts:   cmp.Or(cfg.KeepAttempts, activities.DefaultKeepAttempts),
+		KeepDeliveries: cmp.Or(cfg.KeepDeliveries, activities.DefaultKeepDeliveries),
+	})
 }

@@ -34,6 +34,7 @@ func localActivity[In, Out any](
 var (
 	recording  *activities.Recording
 	delivering *activities.Deliveries
+	forgetting *activities.Retention
 	following  *activities.FollowUps
 )
 
@@ -73,11 +74,14 @@ func storeFailure(err error) error {
 }
 
 // deliver has five tries, then leaves the deliveries to the sweep rather than hold the entity up.
+// One try begins attempts for 15 s; the last of them may take the 30 s that a webhook can ask
+// for, and recording it 10 s. That its worker was lost is noticed sooner, by the heartbeat.
 func (l *lifecycle[S]) deliver(ctx workflow.Context, deliveries int) workflow.Future {
 	ref := l.state.Ref()
 	o := workflow.ActivityOptions{
 		Summary:             strings.TrimSpace(fmt.Sprintf("%s #%d → %s", l.latest, ref.Version, count(deliveries, "webhook"))),
-		StartToCloseTimeout: 40 * time.Second,
+		StartToCloseTimeout: 90 * time.Second,
+		HeartbeatTimeout:    activities.HeartbeatTimeout,
 		RetryPolicy: &temporal.RetryPolicy{
 			InitialInterval: 500 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 10 * time.Second, MaximumAttempts: 5,
 		},
@@ -98,11 +102,12 @@ func signCustomer(ctx workflow.Context, in activities.SignCustomerInput) workflo
 	return activity(ctx, o, following.SignCustomer, in)
 }
 
+// drain is tried for ever: what is due stays due.
 func drain(ctx workflow.Context, in activities.DrainInput) (activities.DrainResult, error) {
 	o := workflow.ActivityOptions{
 		Summary:             fmt.Sprintf("send what is due at webhook %d", in.WebhookID),
 		StartToCloseTimeout: 5 * time.Minute,
-		HeartbeatTimeout:    45 * time.Second,
+		HeartbeatTimeout:    activities.HeartbeatTimeout,
 		RetryPolicy: &temporal.RetryPolicy{
 			InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: time.Minute,
 		},
@@ -122,5 +127,44 @@ func sweep(ctx workflow.Context) (activities.SweepResult, error) {
 	}
 	var out activities.SweepResult
 	err := activity(ctx, o, delivering.SweepDeliveries, activities.SweepInput{}).Get(ctx, &out)
+	return out, err
+}
+
+// The time that a sample gets: one attempt at most, and finding the webhook before it. sampleTime
+// is for everything together, so that nothing is sent any more when the caller has gone.
+const (
+	sampleAttempt = 40 * time.Second
+	sampleTime    = 45 * time.Second
+)
+
+// sendTest is tried again where the webhook could not be read. Where the activity's time was up,
+// its worker is gone and may have sent the sample before: it is not sent twice.
+func sendTest(ctx workflow.Context, in activities.SendTestInput) (activities.SendTestResult, error) {
+	o := workflow.ActivityOptions{
+		Summary:                fmt.Sprintf("send a sample of %s to webhook %d", in.Event.Type, in.WebhookID),
+		StartToCloseTimeout:    sampleAttempt,
+		ScheduleToCloseTimeout: sampleTime,
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval: 200 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 5 * time.Second,
+			NonRetryableErrorTypes: []string{"TemporalTimeout:StartToClose"}, // the server's name for it
+		},
+	}
+	var out activities.SendTestResult
+	err := activity(ctx, o, delivering.SendTest, in).Get(ctx, &out)
+	return out, err
+}
+
+// prune goes on where it was: each batch is a statement of its own.
+func prune(ctx workflow.Context) (activities.PruneResult, error) {
+	o := workflow.ActivityOptions{
+		Summary:             "forget attempts and deliveries that were kept long enough",
+		StartToCloseTimeout: 15 * time.Minute, // 10 of work, and the last statement
+		HeartbeatTimeout:    time.Minute,
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval: 5 * time.Second, BackoffCoefficient: 2, MaximumInterval: time.Minute, MaximumAttempts: 5,
+		},
+	}
+	var out activities.PruneResult
+	err := activity(ctx, o, forgetting.Prune, activities.PruneInput{}).Get(ctx, &out)
 	return out, err
 }

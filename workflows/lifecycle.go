@@ -1,6 +1,6 @@
 // Package workflows holds the lifecycles as Temporal workflows: one workflow for each customer
-// and each proposal, which alone writes that entity's stream, and one for each webhook that
-// has something left to deliver.
+// and each proposal, which alone writes that entity's stream, one for each webhook that has
+// something left to deliver, and short ones for samples, the sweep and what is to be forgotten.
 package workflows
 
 import (

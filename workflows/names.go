@@ -15,7 +15,8 @@ const (
 	UpdateTransition = "transition" // of Customer and Proposal
 	SignalWake       = "wake"       // of Webhook
 
-	sweepID = "sweep"
+	sweepID     = "sweep"
+	retentionID = "retention"
 )
 
 // The search attributes of Customer and Proposal workflows.

@@ -49,15 +49,28 @@ func (e *Engine) EnsureSearchAttributes(ctx context.Context, namespace string) (
 	return nil, nil
 }
 
-// EnsureSweep makes the schedule that sweeps every minute, or leaves it as it is.
-func (e *Engine) EnsureSweep(ctx context.Context) error {
-	_, err := e.client.ScheduleClient().Create(ctx, client.ScheduleOptions{
-		ID:   sweepID,
-		Spec: client.ScheduleSpec{Intervals: []client.ScheduleIntervalSpec{{Every: time.Minute}}},
-		Action: &client.ScheduleWorkflowAction{
-			ID: sweepID, Workflow: Sweep, TaskQueue: TaskQueue, StaticSummary: "Look for stray deliveries",
+// EnsureSchedules makes the schedules, or leaves those that are there as they are: an operator
+// may have paused one or changed its times.
+func (e *Engine) EnsureSchedules(ctx context.Context) error {
+	return errors.Join(
+		e.ensureSchedule(ctx, time.Minute, client.ScheduleWorkflowAction{
+			ID: sweepID, Workflow: Sweep, StaticSummary: "Look for stray deliveries",
 			WorkflowExecutionTimeout: 5 * time.Minute,
-		},
+		}),
+		e.ensureSchedule(ctx, time.Hour, client.ScheduleWorkflowAction{
+			ID: retentionID, Workflow: Retention, StaticSummary: "Forget what was kept long enough",
+			WorkflowExecutionTimeout: 2 * time.Hour, // five tries of 15 minutes
+		}),
+	)
+}
+
+// ensureSchedule has a workflow run again and again, one run at a time.
+func (e *Engine) ensureSchedule(ctx context.Context, every time.Duration, run client.ScheduleWorkflowAction) error {
+	run.TaskQueue = TaskQueue
+	_, err := e.client.ScheduleClient().Create(ctx, client.ScheduleOptions{
+		ID:      run.ID,
+		Spec:    client.ScheduleSpec{Intervals: []client.ScheduleIntervalSpec{{Every: every}}},
+		Action:  &run,
 		Overlap: enumspb.SCHEDULE_OVERLAP_POLICY_SKIP,
 	})
 	if errors.Is(err, temporal.ErrScheduleAlreadyRunning) {

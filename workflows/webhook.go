@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"fmt"
 	"time"
 
 	"go.temporal.io/sdk/workflow"
@@ -33,6 +34,7 @@ func Webhook(ctx workflow.Context, in WebhookInput) (WebhookResult, error) {
 		}
 		sum.Delivered += out.Delivered
 		sum.Failed += out.Failed
+		workflow.SetCurrentDetails(ctx, sum.story(out.NextDue))
 		if out.NextDue.IsZero() && wake.Len() == 0 {
 			return sum, nil
 		}
@@ -42,6 +44,15 @@ func Webhook(ctx workflow.Context, in WebhookInput) (WebhookResult, error) {
 			return sum, workflow.NewContinueAsNewError(ctx, Webhook, in)
 		}
 	}
+}
+
+// story is what the Temporal UI shows as the workflow's details.
+func (r WebhookResult) story(next time.Time) string {
+	line := fmt.Sprintf("In this run **%d** delivered, **%d** attempts failed; ", r.Delivered, r.Failed)
+	if next.IsZero() {
+		return line + "nothing waits."
+	}
+	return line + "looks again at " + next.UTC().Format(time.RFC3339) + "."
 }
 
 // drainSignals takes all signals that are there: each says only "look", and a look follows.
