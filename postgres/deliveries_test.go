@@ -132,9 +132,9 @@ func TestDueDeliveriesOfAnOrderedWebhook(t *testing.T) {
 
 	// Not ordered any more: all at once.
 	w.Ordered = false
-	_, released, err := d.Store.UpdateWebhook(t.Context(), w)
+	_, wake, err := d.Store.UpdateWebhook(t.Context(), w)
 	require.NoError(t, err)
-	require.True(t, released)
+	require.Equal(t, []int64{w.ID}, wake)
 	require.Equal(t, []string{entry(one, 3), entry(one, 4)}, entries(due(t, d, w)))
 }
 

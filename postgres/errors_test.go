@@ -90,7 +90,7 @@ func TestPostgresAway(t *testing.T) {
 			return err
 		},
 		"create": func(ctx context.Context) error {
-			_, _, err := store.CreateWebhook(ctx, pipeline.Webhook{CompanyID: 1}, noKey)
+			_, _, err := store.CreateWebhook(ctx, pipeline.Webhook{CompanyID: 1}, pipeline.Start{}, noKey)
 			return err
 		},
 		"delete": func(ctx context.Context) error { return store.DeleteWebhook(ctx, 1, 1) },
@@ -198,8 +198,8 @@ func TestStats(t *testing.T) {
 	store, err := postgres.Open(postgres.Config{URL: newDatabase(t).URL, MaxConns: 3, Sealer: sealer})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, store.Close()) }()
-	require.Equal(t, 3, store.Stats().MaxOpenConnections)
+	require.Equal(t, 3, store.Pool().MaxOpenConnections)
 	require.NoError(t, store.Ping(t.Context()))
-	require.Equal(t, 1, store.Stats().OpenConnections)
-	require.Less(t, store.Stats().WaitDuration, time.Hour)
+	require.Equal(t, 1, store.Pool().OpenConnections)
+	require.Less(t, store.Pool().WaitDuration, time.Hour)
 }

@@ -104,8 +104,8 @@ func (s *Store) Ping(ctx context.Context) error {
 	return mapError(err, "reach postgres")
 }
 
-// Stats says how the pool is doing.
-func (s *Store) Stats() sql.DBStats { return s.db.Stats() }
+// Pool says how the pool of connections is doing.
+func (s *Store) Pool() sql.DBStats { return s.db.Stats() }
 
 // statement prepares a constant query once; database/sql prepares it again on each connection
 // that it meets. Parsing and planning are then paid once, not per call.

@@ -120,7 +120,7 @@ func newWebhook(tb testing.TB, store *postgres.Store, company int64, events []st
 	if w.KeyID == 0 {
 		w.KeyID = newKey(tb, store, company, pipeline.RolePartner).ID
 	}
-	made, _, err := store.CreateWebhook(tb.Context(), w, noKey)
+	made, _, err := store.CreateWebhook(tb.Context(), w, pipeline.Start{}, noKey)
 	require.NoError(tb, err)
 	return made
 }

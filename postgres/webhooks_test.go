@@ -20,10 +20,13 @@ func TestCreateWebhook(t *testing.T) {
 		Format: pipeline.FormatNative, Signing: pipeline.Signing{Secret: "whsec_c2VjcmV0"}, Ordered: true, Active: true, Description: "Zoë's",
 	}
 	idem := pipeline.Idempotency{Scope: key.ID, Key: "K", Fingerprint: "f"}
-	made, replayed, err := d.Store.CreateWebhook(t.Context(), want, idem)
+	made, replayed, err := d.Store.CreateWebhook(t.Context(), want, pipeline.Start{}, idem)
 	require.NoError(t, err)
 	require.False(t, replayed)
 	want.ID, want.CreatedAt, want.UpdatedAt = made.ID, made.CreatedAt, made.UpdatedAt
+	require.Len(t, made.Signing.Seed, 32)
+	want.Signing.Seed = made.Signing.Seed
+	want.Timeout, want.MaxConcurrency = pipeline.DefaultTimeout, pipeline.DefaultMaxConcurrency
 	require.Positive(t, made.ID)
 	require.False(t, made.CreatedAt.IsZero())
 	require.Equal(t, want, made)
@@ -32,15 +35,15 @@ func TestCreateWebhook(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, want, read)
 
-	again, replayed, err := d.Store.CreateWebhook(t.Context(), want, idem)
+	again, replayed, err := d.Store.CreateWebhook(t.Context(), want, pipeline.Start{}, idem)
 	require.NoError(t, err)
 	require.True(t, replayed)
 	require.Equal(t, made, again, "the secret too")
 	require.Equal(t, 1, count(t, d, `SELECT count(*) FROM webhooks`))
 
-	_, _, err = d.Store.CreateWebhook(t.Context(), want, pipeline.Idempotency{Scope: key.ID, Key: "K", Fingerprint: "other"})
+	_, _, err = d.Store.CreateWebhook(t.Context(), want, pipeline.Start{}, pipeline.Idempotency{Scope: key.ID, Key: "K", Fingerprint: "other"})
 	requireCode(t, pipeline.CodeIdempotencyKeyReused, err)
-	_, replayed, err = d.Store.CreateWebhook(t.Context(), want, pipeline.Idempotency{Key: "K", Fingerprint: "other"})
+	_, replayed, err = d.Store.CreateWebhook(t.Context(), want, pipeline.Start{}, pipeline.Idempotency{Key: "K", Fingerprint: "other"})
 	require.NoError(t, err)
 	require.False(t, replayed)
 
@@ -82,9 +85,9 @@ func TestUpdateWebhook(t *testing.T) {
 	handOver(t, d, mine[1].DeliveryID)
 
 	w.URL, w.Events, w.Ordered, w.Description, w.Active = "https://new.example", []string{"customer.created"}, true, "new", false
-	updated, released, err := d.Store.UpdateWebhook(t.Context(), w)
+	updated, wake, err := d.Store.UpdateWebhook(t.Context(), w)
 	require.NoError(t, err)
-	require.False(t, released)
+	require.Empty(t, wake)
 	require.True(t, updated.UpdatedAt.After(w.UpdatedAt))
 	read, err := d.Store.Webhook(t.Context(), 1, 0, w.ID)
 	require.NoError(t, err)
@@ -94,15 +97,15 @@ func TestUpdateWebhook(t *testing.T) {
 	require.Empty(t, due(t, d, w))
 
 	updated.Active, updated.Ordered = true, false
-	updated, released, err = d.Store.UpdateWebhook(t.Context(), updated)
+	updated, wake, err = d.Store.UpdateWebhook(t.Context(), updated)
 	require.NoError(t, err)
-	require.True(t, released)
+	require.Equal(t, []int64{w.ID}, wake)
 	require.Equal(t, []string{"delivered", "pending", "pending"}, statuses(t, d, w))
 	require.Equal(t, []string{entry(p, 2), entry(p, 3)}, entries(due(t, d, w)), "due at once, in order")
 
-	_, released, err = d.Store.UpdateWebhook(t.Context(), updated)
+	_, wake, err = d.Store.UpdateWebhook(t.Context(), updated)
 	require.NoError(t, err)
-	require.False(t, released, "nothing was held")
+	require.Empty(t, wake, "nothing was held")
 }
 
 func TestDeleteWebhook(t *testing.T) {
@@ -152,7 +155,7 @@ func TestWebhookSwitchedDuringAppend(t *testing.T) {
 			_, _, err := d.Store.UpdateWebhook(context.WithoutCancel(t.Context()), off)
 			done <- err
 		}()
-		requireBlocked(t, d, "UPDATE webhooks")
+		requireBlocked(t, d, "SELECT pg_advisory_xact_lock")
 		require.NoError(t, tx.Commit())
 		require.NoError(t, <-done)
 		require.Equal(t, []string{"held"}, statuses(t, d, w))
