@@ -3,7 +3,9 @@ package schemas
 import (
 	"cmp"
 	"fmt"
+	"math/big"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -33,6 +35,10 @@ func explain(found *jsonschema.ValidationError, prefix string) []pipeline.FieldE
 
 // collect visits the causes at the leaves.
 func collect(found *jsonschema.ValidationError, add func(pointer, detail string)) {
+	if _, ok := found.ErrorKind.(*kind.AnyOf); ok {
+		add(pointer(found.InstanceLocation), alternatives(found.Causes))
+		return
+	}
 	if len(found.Causes) > 0 {
 		for _, cause := range found.Causes {
 			collect(cause, add)
@@ -52,6 +58,15 @@ func collect(found *jsonschema.ValidationError, add func(pointer, detail string)
 	default:
 		add(at, sentence(k))
 	}
+}
+
+// alternatives says why a value is none of the forms that it may have.
+func alternatives(causes []*jsonschema.ValidationError) string {
+	reasons := make([]string, len(causes))
+	for i, cause := range causes {
+		reasons[i] = sentence(cause.ErrorKind)
+	}
+	return "is none of what it may be: it " + strings.Join(reasons, "; it ")
 }
 
 // missing lists the fields whose absence is the fault: they are pointed at, not the object.
@@ -83,6 +98,8 @@ func sentence(k jsonschema.ErrorKind) string {
 		return "has to be a whole number in plain digits"
 	case *kind.Enum:
 		return "has to be " + oneOf(k.Want)
+	case *kind.Const:
+		return "has to be " + oneOf([]any{k.Want})
 	case *kind.Format:
 		return formatSentence(k)
 	case *kind.Pattern:
@@ -110,12 +127,18 @@ func boundSentence(k jsonschema.ErrorKind) string {
 	case *kind.MaxProperties:
 		return fmt.Sprintf("has too many fields: %d, at most %d", k.Got, k.Want)
 	case *kind.Minimum:
-		return "has to be at least " + k.Want.RatString()
+		return "has to be at least " + decimal(k.Want)
 	case *kind.Maximum:
-		return "has to be at most " + k.Want.RatString()
+		return "has to be at most " + decimal(k.Want)
 	default: // a keyword that no schema here uses yet
 		return k.LocalizedString(message.NewPrinter(language.English))
 	}
+}
+
+// decimal writes a bound as a schema does, and not as a fraction.
+func decimal(bound *big.Rat) string {
+	f, _ := bound.Float64()
+	return strconv.FormatFloat(f, 'f', -1, 64)
 }
 
 // plainType is a type of JSON in words that need no knowledge of JSON Schema.
@@ -174,6 +197,7 @@ func oneOf(values []any) string {
 const (
 	mustNotBeEmpty = "must not be empty"
 	notAnEmail     = "is not an e-mail address"
+	notAStream     = `is not a stream, such as "proposal-54321"`
 	notAURL        = "has to be a whole http:// or https:// address"
 )
 
@@ -194,16 +218,21 @@ func formatSentence(k *kind.Format) string {
 
 // patterns says in words what the schemas' regular expressions say.
 var patterns = map[string]string{
-	`\S`:                                mustNotBeEmpty,
-	`^[^@\s]+@[^@\s.]+(\.[^@\s.]+)+$`:   notAnEmail,
-	`^https?://[^/?#\s]+`:               notAURL,
-	`^-?[0-9]{1,15}(\.[0-9]{1,4})?$`:    `has to be a decimal number as text, such as "12345.00"`,
-	`^[A-Z]{3}$`:                        `has to be an ISO 4217 code, such as "AUD"`,
-	`^[0-9a-f]{64}$`:                    "has to be a SHA-256 in 64 lower-case hex digits",
-	`^evt_[0-9a-hjkmnp-tv-z]{26}$`:      "is not the id of an event",
-	`^(customer|proposal)-[1-9][0-9]*$`: `is not a stream, such as "proposal-54321"`,
-	whsecPattern:                        `has to be "whsec_" and then 24 to 64 bytes in base64`,
+	`\S`:                                        mustNotBeEmpty,
+	`^[^@\s]+@[^@\s.]+(\.[^@\s.]+)+$`:           notAnEmail,
+	`^https?://[^/?#\s]+`:                       notAURL,
+	`^-?[0-9]{1,15}(\.[0-9]{1,4})?$`:            `has to be a decimal number as text, such as "12345.00"`,
+	`^[A-Z]{3}$`:                                `has to be an ISO 4217 code, such as "AUD"`,
+	`^[0-9a-f]{64}$`:                            "has to be a SHA-256 in 64 lower-case hex digits",
+	`^evt_[0-9a-hjkmnp-tv-z]{26}$`:              "is not the id of an event",
+	`^(customer|proposal)-[1-9][0-9]*$`:         notAStream,
+	`^(customer|proposal|webhook)-[1-9][0-9]*$`: notAStream,
+	whsecPattern:                                `has to be "whsec_" and then 24 to 64 bytes in base64`,
+	durationPattern:                             `has to be a time such as "30s", "5m" or "1h30m", or a number of seconds`,
 }
+
+// durationPattern is a part of what time.ParseDuration reads: none that it could overflow on.
+const durationPattern = `^([0-9]{1,4}h)?([0-9]{1,6}m)?([0-9]{1,6}(\.[0-9]{1,3})?s)?([0-9]{1,9}ms)?$`
 
 const whsecPattern = `^whsec_([A-Za-z0-9+/]{4}){8,20}` +
 	`([A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{6}==)?$`

@@ -60,9 +60,12 @@ func propertiesOf(t *testing.T, schema map[string]any) []string {
 
 func eventSchema(t pipeline.EventType) string { return "events/" + string(t) }
 
+// everyEntry lists the lifecycles' event types and the operational ones.
+func everyEntry() []pipeline.Entry { return append(pipeline.Catalogue(), pipeline.Notices()...) }
+
 func TestEveryEventTypeHasASchemaAndNothingElseHas(t *testing.T) {
 	t.Parallel()
-	catalogue := pipeline.Catalogue()
+	catalogue := everyEntry()
 	want := make([]string, len(catalogue))
 	for i, e := range catalogue {
 		want[i] = eventSchema(e.Type)
@@ -153,6 +156,10 @@ func bounded(t *testing.T, at string, schema map[string]any) {
 	if defs, ok := schema["$defs"]; ok {
 		bounded(t, at+"/$defs/data", object(t, object(t, defs)["data"]))
 	}
+	if others, ok := schema["additionalProperties"].(map[string]any); ok {
+		needs("maxProperties")
+		bounded(t, at+"/*", others)
+	}
 	if pattern, ok := schema["pattern"].(string); ok {
 		require.Contains(t, schemas.Patterns, pattern, "%s has a pattern that no sentence explains", at)
 	}
@@ -193,13 +200,33 @@ func TestCreateCustomerIsTheDataOfCustomerCreated(t *testing.T) {
 	require.Equal(t, data["required"], request["required"])
 }
 
+// What may be said when a webhook is made may be said later, but for what is settled then.
+func TestPatchWebhookHasTheSettingsOfCreateWebhook(t *testing.T) {
+	t.Parallel()
+	created := object(t, read(t, schemas.CreateWebhook)["properties"])
+	patched := object(t, read(t, schemas.PatchWebhook)["properties"])
+	for name, property := range created {
+		if name == "start" || name == "secret" {
+			require.NotContains(t, patched, name)
+			continue
+		}
+		want, got := maps.Clone(object(t, property)), object(t, patched[name])
+		delete(want, "default") // what is left out of a change stays
+		if name == "format" {   // which may be repeated, and not changed
+			want["description"] = got["description"]
+		}
+		require.Equal(t, want, got, name)
+		delete(patched, name)
+	}
+	require.Empty(t, patched)
+}
+
 func TestTypesInTheSchemasAreTheCatalogue(t *testing.T) {
 	t.Parallel()
-	catalogue := pipeline.Catalogue()
-	types := make([]string, len(catalogue))
+	lifecycles := typesIn(pipeline.Catalogue())
+	all := append(slices.Clone(lifecycles), typesIn(pipeline.Notices())...)
 	subscriptions := []string{"*"}
-	for i, e := range catalogue {
-		types[i] = string(e.Type)
+	for _, e := range everyEntry() {
 		for _, pattern := range pipeline.Patterns(e.Type) {
 			if !slices.Contains(subscriptions, pattern) {
 				subscriptions = append(subscriptions, pattern)
@@ -213,8 +240,19 @@ func TestTypesInTheSchemasAreTheCatalogue(t *testing.T) {
 		}
 		return texts(t, at["enum"])
 	}
-	require.Equal(t, types, enum(schemas.Transition, "properties", "type"))
-	require.Equal(t, types, enum(schemas.Envelope, "properties", "type"))
+	require.Equal(t, lifecycles, enum(schemas.Transition, "properties", "type"))
+	require.Equal(t, all, enum(schemas.Envelope, "properties", "type"))
+	require.Equal(t, all, enum(schemas.TestWebhook, "properties", "type"))
+	require.Equal(t, lifecycles, enum(eventSchema(pipeline.TypeDeliveryExhausted), "properties", "event_type"))
 	require.ElementsMatch(t, subscriptions, enum(schemas.CreateWebhook, "properties", "events", "items"))
 	require.ElementsMatch(t, subscriptions, enum(schemas.PatchWebhook, "properties", "events", "items"))
+	require.ElementsMatch(t, subscriptions, enum(schemas.Replay, "properties", "types", "items"))
+}
+
+func typesIn(entries []pipeline.Entry) []string {
+	out := make([]string, len(entries))
+	for i, e := range entries {
+		out[i] = string(e.Type)
+	}
+	return out
 }

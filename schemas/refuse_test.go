@@ -35,6 +35,15 @@ func pointers(t *testing.T, err error) []string {
 
 func long(n int) string { return strings.Repeat("é", n) }
 
+// numbered gives n texts, each with its number.
+func numbered(n int, format string) []string {
+	out := make([]string, n)
+	for i := range out {
+		out[i] = fmt.Sprintf(format, i)
+	}
+	return out
+}
+
 // bad is a body and where it is wrong.
 type bad struct {
 	body string
@@ -46,6 +55,7 @@ func at(pointers ...string) []string { return pointers }
 const (
 	anEvent = `"id":"evt_0g2h4j6k8m0n2p4q6r8s0t2v4w","position":1,"company_id":1,"stream":"customer-1","seq":1,` +
 		`"customer_id":1,"proposal_id":null,"actor":{"user_id":null},"cause":null,"state":{},"payload":{}`
+	aWebhook  = `{"url":"https://example.com/","events":["*"],`
 	aDocument = `{"uuid":"e24f5a7a-1d6d-4417-8af2-22da3d67d4cc","name":"a.pdf","creation_type":"UPLOADED"}`
 )
 
@@ -128,7 +138,46 @@ var refused = map[string][]bad{
 		{`{"url":"https://example.com/","events":["*"],"secret":"hunter2"}`, at("/secret")},
 		{`{"url":"https://example.com/","events":["*"],"secret":"whsec_` + strings.Repeat("A", 28) + `"}`, at("/secret")},
 		{`{"url":"https://example.com/","events":["*"],"secret":"whsec_` + strings.Repeat("A", 88) + `"}`, at("/secret")},
-		{`{"url":"https://example.com/","events":["*"],"rate_limit":5}`, at("/rate_limit")},
+		{aWebhook + `"rate_limt":5}`, at("/rate_limt")},
+		{aWebhook + `"rate_limit":0}`, at("/rate_limit")},
+		{aWebhook + `"rate_limit":0.009}`, at("/rate_limit")},
+		{aWebhook + `"rate_limit":1000.5}`, at("/rate_limit")},
+		{aWebhook + `"rate_limit":"5/s"}`, at("/rate_limit")},
+		{aWebhook + `"max_concurrency":0,"latest_only":null}`, at("/latest_only", "/max_concurrency")},
+		{aWebhook + `"max_concurrency":101}`, at("/max_concurrency")},
+		{aWebhook + `"max_concurrency":2.5}`, at("/max_concurrency")},
+		{aWebhook + `"timeout":0.5}`, at("/timeout")},
+		{aWebhook + `"timeout":31}`, at("/timeout")},
+		{aWebhook + `"timeout":"fast"}`, at("/timeout")},
+		{aWebhook + `"timeout":""}`, at("/timeout")},
+		{aWebhook + `"timeout":"-5s"}`, at("/timeout")},
+		{aWebhook + `"timeout":"99999999999999999h"}`, at("/timeout")},
+		{aWebhook + `"retry_schedule":"5m"}`, at("/retry_schedule")},
+		{
+			aWebhook + `"retry_schedule":["5m","later",-1,604801,null,"5"]}`,
+			at("/retry_schedule/1", "/retry_schedule/2", "/retry_schedule/3", "/retry_schedule/4", "/retry_schedule/5", "/retry_schedule/5"),
+		},
+		{aWebhook + `"retry_schedule":["5m"` + strings.Repeat(`,1`, 50) + `]}`, at("/retry_schedule")},
+		{aWebhook + `"filter":[]}`, at("/filter")},
+		{aWebhook + `"filter":"data.seq"}`, at("/filter")},
+		{aWebhook + `"start":"yesterday"}`, at("/start")},
+		{aWebhook + `"start":"2026-11-21"}`, at("/start")},
+		{aWebhook + `"start":-1}`, at("/start")},
+		{aWebhook + `"start":1.5}`, at("/start")},
+		{aWebhook + `"start":{}}`, at("/start")},
+		{aWebhook + `"headers":["X-A"]}`, at("/headers")},
+		{aWebhook + `"headers":{"X-A":1}}`, at("/headers/X-A")},
+		{aWebhook + `"headers":{` + strings.TrimPrefix(strings.Join(numbered(21, `,"x%d":"1"`), ""), ",") + `}}`, at("/headers")},
+		{aWebhook + `"client_certificate":{"certificate":"x"}}`, at("/client_certificate/key")},
+		{aWebhook + `"client_certificate":{"certificate":"x","key":"y","password":"z"}}`, at("/client_certificate/password")},
+		{aWebhook + `"auth":{}}`, at("/auth/type")},
+		{aWebhook + `"auth":"secret"}`, at("/auth")},
+		{aWebhook + `"auth":{"type":"digest"}}`, at("/auth/type")},
+		{aWebhook + `"auth":{"type":"basic","username":"u"}}`, at("/auth/password")},
+		{aWebhook + `"auth":{"type":"bearer"}}`, at("/auth/token")},
+		{aWebhook + `"auth":{"type":"api_key","value":"v","in":"cookie"}}`, at("/auth/in", "/auth/name")},
+		{aWebhook + `"auth":{"type":"oauth2","token_url":"partner.example"}}`, at("/auth/client_id", "/auth/client_secret", "/auth/token_url")},
+		{aWebhook + `"auth":{"type":"none","key":"v"}}`, at("/auth/key")},
 		{`{"url":"https://example.com/","events":["*"],"active":"yes","ordered":1}`, at("/active", "/ordered")},
 		{`{"url":"https://example.com/","events":["*"],"description":"` + long(501) + `"}`, at("/description")},
 	},
@@ -138,7 +187,36 @@ var refused = map[string][]bad{
 		{`{"url":null}`, at("/url")},
 		{`{"events":[]}`, at("/events")},
 		{`{"format":""}`, at("/format")},
+		{`{"start":"beginning"}`, at("/start")},
+		{`{"auth":{"type":"bearer","token":null}}`, at("/auth/token")},
+		{`{"headers":["X-A"]}`, at("/headers")},
 	},
+	schemas.RotateSecret: {
+		{`{"overlap":null}`, at("/overlap")},
+		{`{"overlap":604801}`, at("/overlap")},
+		{`{"overlap":"a day"}`, at("/overlap")},
+		{`{"secret":"hunter2"}`, at("/secret")},
+		{`{"secret":null}`, at("/secret")},
+	},
+	schemas.TestWebhook: {
+		{`{}`, at("/type")},
+		{`{"type":"*"}`, at("/type")},
+		{`{"type":"proposal.lost"}`, at("/type")},
+		{`{"type":"sms.sent","data":{}}`, at("/data")},
+	},
+	schemas.EnableWebhook: {{`{"skip_held":"yes"}`, at("/skip_held")}, {`{"skip":true}`, at("/skip")}},
+	schemas.Recover:       {{`{}`, at("/since")}, {`{"since":1042}`, at("/since")}, {`{"since":"today"}`, at("/since")}},
+	schemas.Replay: {
+		{`{"after":-1,"until":0}`, at("/after", "/until")},
+		{`{"after":"beginning"}`, at("/after")},
+		{`{"until":"2026-11-21"}`, at("/until")},
+		{`{"types":[]}`, at("/types")},
+		{`{"types":["proposal.*","deal.*"]}`, at("/types/1")},
+		{`{"types":7}`, at("/types")},
+		{`{"webhook_id":7}`, at("/webhook_id")},
+	},
+	schemas.Nothing: {{`{"force":true}`, at("/force")}, {`[]`, at("")}},
+	schemas.Webhook: {{`{}`, nil}, {`{"disabled_reason":"bored"}`, nil}},
 	schemas.CreateKey: {
 		{`{}`, at("/name", "/role")},
 		{`{"name":" ","role":"root"}`, at("/name", "/role")},
@@ -181,7 +259,16 @@ var refused = map[string][]bad{
 		{`{"signed_at":"2026-11-20T10:00:00Z","documents":[` + aDocument + strings.Repeat(","+aDocument, 50) + `]}`, at("/documents")},
 		{`{"signed_at":"2026-11-20T10:00:00Z","document_url":"file:///etc/passwd"}`, at("/document_url")},
 	},
-	"events/contract.voided": {{`{"reason":7}`, at("/reason")}},
+	"events/contract.voided":   {{`{"reason":7}`, at("/reason")}},
+	"events/webhook.failing":   {{`{}`, nil}, {`{"failures":-1}`, nil}},
+	"events/webhook.disabled":  {{`{"reason":"bored"}`, nil}},
+	"events/webhook.recovered": {{`{"webhook_id":0}`, nil}},
+	"events/delivery.exhausted": {
+		{
+			`{"webhook_id":1,"delivery_id":2,"event_id":"x","event_type":"webhook.failing","stream":"webhook-1","seq":0,"attempts":0,"error":null}`,
+			at("/attempts", "/event_id", "/event_type", "/seq", "/stream"),
+		},
+	},
 	"events/contract.document_stored": {
 		{`{}`, at("/content_type", "/name", "/sha256", "/size", "/uuid")},
 		{
@@ -276,11 +363,52 @@ func TestSentencesArePlain(t *testing.T) {
 		`{"name":"A","email":"a@b.co","attributes":{"a":[`: "/attributes/a is not JSON: it ends too early",
 		`{"name":"A","email":"a@b.co"}}`:                   " has something after the JSON value",
 	} {
-		err := schemas.Validate(schemas.CreateCustomer, []byte(body))
-		found := fields(t, err)
-		require.Len(t, found, 1, "%.200s", body)
-		require.Equal(t, want, found[0].Pointer+" "+found[0].Detail)
+		oneSentence(t, want, schemas.Validate(schemas.CreateCustomer, []byte(body)))
 	}
+	for body, want := range map[string]string{
+		`"timeout":"1d"}`:        `/timeout has to be a time such as "30s", "5m" or "1h30m", or a number of seconds`,
+		`"timeout":60}`:          "/timeout has to be at most 30",
+		`"rate_limit":0.001}`:    "/rate_limit has to be at least 0.01",
+		`"max_concurrency":"5"}`: "/max_concurrency has to be a whole number or null, not a text",
+		`"start":"the past"}`: "/start is none of what it may be: it has to be beginning; " +
+			"it is not a time in RFC 3339 form, such as 2026-11-20T10:00:00Z",
+		`"auth":{"type":"bearer"}}`: "/auth/token is missing",
+	} {
+		oneSentence(t, want, schemas.Validate(schemas.CreateWebhook, []byte(aWebhook+body)))
+	}
+}
+
+func oneSentence(t *testing.T, want string, err error) {
+	t.Helper()
+	found := fields(t, err)
+	require.Len(t, found, 1, want)
+	require.Equal(t, want, found[0].Pointer+" "+found[0].Detail)
+}
+
+func TestWhatAWebhookMaySay(t *testing.T) {
+	t.Parallel()
+	for _, given := range []string{
+		`"start":"beginning"`, `"start":0`, `"start":9007199254740991`, `"start":"2026-11-21T09:00:00+10:00"`, `"start":null`,
+		`"timeout":"1s"`, `"timeout":1.5`, `"timeout":"1500ms"`, `"timeout":null`,
+		`"retry_schedule":[]`, `"retry_schedule":null`, `"retry_schedule":["0s",0,"168h",604800,"1h30m","1.5s","1m0s"]`,
+		`"rate_limit":0.01`, `"rate_limit":1e3`, `"rate_limit":null`, `"max_concurrency":100`, `"max_concurrency":null`,
+		`"filter":null`, `"filter":{}`, `"headers":null`, `"headers":{"X-A":""}`, `"client_certificate":null`, `"auth":null`,
+		`"auth":{"type":"none"}`, `"auth":{"type":"basic","username":"u","password":""}`,
+		`"auth":{"type":"api_key","name":"X-Key","value":"v","in":"header"}`,
+		`"auth":{"type":"oauth2","token_url":"https://a.example/","client_id":"c","client_secret":"s"}`,
+	} {
+		require.NoError(t, schemas.Validate(schemas.CreateWebhook, []byte(aWebhook+given+`}`)), given)
+	}
+}
+
+func TestSamplesAreFlagged(t *testing.T) {
+	t.Parallel()
+	envelope := func(test string) error {
+		return schemas.Validate(schemas.Envelope, []byte(`{"type":"sms.sent","timestamp":"2026-11-21T09:00:00Z","data":{`+anEvent+test+`}}`))
+	}
+	require.NoError(t, envelope(""))
+	require.NoError(t, envelope(`,"test":true`))
+	require.Equal(t, at("/data/test"), pointers(t, envelope(`,"test":false`)))
 }
 
 func TestAnAnswerListsTwentyFaultsAtMost(t *testing.T) {
@@ -305,7 +433,7 @@ func TestUnknownSchemasAreOurFault(t *testing.T) {
 
 func TestPayloadAndExamplesOfEveryEvent(t *testing.T) {
 	t.Parallel()
-	for _, e := range pipeline.Catalogue() {
+	for _, e := range everyEntry() {
 		schema, err := schemas.Payload(e.Type)
 		require.NoError(t, err)
 		require.True(t, json.Valid(schema))

@@ -3,7 +3,7 @@
 //
 //	events/    the payload of each event type; "$defs/data" is what a caller gives, where
 //	           that is not the same
-//	state/     customers and proposals
+//	state/     customers, proposals and webhooks, as they are beside an event
 //	requests/  the bodies of requests
 //	envelope   the native form of a webhook
 //
@@ -30,12 +30,19 @@ const (
 	Envelope       = "envelope"
 	Customer       = "state/customer"
 	Proposal       = "state/proposal"
+	Webhook        = "state/webhook"
 	CreateCustomer = "requests/create_customer"
 	CreateProposal = "requests/create_proposal"
 	Transition     = "requests/transition"
 	CreateWebhook  = "requests/create_webhook"
 	PatchWebhook   = "requests/patch_webhook"
 	CreateKey      = "requests/create_key"
+	RotateSecret   = "requests/rotate_secret"
+	TestWebhook    = "requests/test_webhook"
+	EnableWebhook  = "requests/enable_webhook"
+	Replay         = "requests/replay"
+	Recover        = "requests/recover"
+	Nothing        = "requests/nothing" // where there is nothing to say
 )
 
 // baseURL makes a file's name its "$id".
@@ -111,6 +118,12 @@ func Example(t pipeline.EventType) (json.RawMessage, error) {
 func DataExample(t pipeline.EventType) (json.RawMessage, error) {
 	doc, err := find("events/" + string(t))
 	return bytes.Clone(doc.dataExample), err
+}
+
+// StateExample is an entity as a partner may get it beside an event.
+func StateExample(kind pipeline.Kind) (json.RawMessage, error) {
+	doc, err := find("state/" + string(kind))
+	return bytes.Clone(doc.example), err
 }
 
 // Schema is the schema of that name, as its file has it.
