@@ -36,18 +36,26 @@ func (s *Store) BeginDrain(ctx context.Context, webhookID int64) (pipeline.Drain
 // It looks in a second statement, after it has the lock: that sees what was handed over by
 // those who had the lock before, and those who get it after see what it writes.
 func (s *Store) EndDrain(ctx context.Context, webhookID int64, pacedUntil time.Time) (time.Time, error) {
-	var next sql.NullTime
+	var next time.Time
 	err := s.inTx(ctx, "end drain", func(tx transaction) error {
-		if _, err := tx.ExecContext(ctx, `SELECT FROM webhook_health WHERE webhook_id = $1 FOR UPDATE`, webhookID); err != nil {
-			return err
-		}
-		return tx.GetContext(ctx, &next, endDrain, webhookID, timestamp(pacedUntil))
+		var err error
+		next, err = endDrain(ctx, tx, webhookID, pacedUntil)
+		return err
 	})
+	return next, err
+}
+
+func endDrain(ctx context.Context, tx transaction, webhookID int64, pacedUntil time.Time) (time.Time, error) {
+	if _, err := tx.ExecContext(ctx, `SELECT FROM webhook_health WHERE webhook_id = $1 FOR UPDATE`, webhookID); err != nil {
+		return time.Time{}, err
+	}
+	var next sql.NullTime
+	err := tx.GetContext(ctx, &next, sleepUntilDue, webhookID, timestamp(pacedUntil))
 	return next.Time.UTC(), err
 }
 
-// endDrain: a replay that is running always has something to do. greatest passes over nulls.
-const endDrain = `UPDATE webhook_health h SET paced_until = nullif($2::timestamptz, '-infinity'), wakes_at = (
+// sleepUntilDue: a replay that is running always has something to do. greatest passes over nulls.
+const sleepUntilDue = `UPDATE webhook_health h SET paced_until = nullif($2::timestamptz, '-infinity'), wakes_at = (
 		SELECT greatest(n.due, h.rest_until, nullif($2::timestamptz, '-infinity')) FROM (
 			SELECT CASE WHEN (SELECT id FROM replays WHERE webhook_id = $1 AND status = 'running') IS NOT NULL THEN now() ELSE (
 				SELECT min(next_attempt_at) FROM deliveries
@@ -68,7 +76,7 @@ type drainRow struct {
 // the endpoint rests, and one delivery where it is being probed.
 func (s *Store) DueDeliveries(ctx context.Context, webhookID int64, limit int) ([]pipeline.Dispatch, error) {
 	var found []drainRow
-	err := s.list(ctx, &found, "webhook", `SELECT h.failures, `+beside(webhookColumns)+`
+	err := s.list(ctx, &found, "webhook", `SELECT h.failures, `+beside(sendingColumns)+`
 		FROM webhooks w JOIN webhook_health h ON h.webhook_id = w.id
 		WHERE w.id = $1 AND w.active AND (h.rest_until IS NULL OR h.rest_until <= now())`, webhookID)
 	if err != nil || len(found) == 0 {

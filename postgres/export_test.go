@@ -4,8 +4,10 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"time"
 
 	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
 
 	"github.com/dealwright/dealwright/pipeline"
 )
@@ -26,6 +28,17 @@ func AppendIn(ctx context.Context, tx *sqlx.Tx, e pipeline.Event, idem pipeline.
 	var out pipeline.Appended
 	err = tx.GetContext(ctx, &out, appendSQL(e), args...)
 	return out, mapError(err, "append")
+}
+
+// HandOverIn is HandOver inside a transaction that the test holds open.
+func HandOverIn(ctx context.Context, tx *sqlx.Tx, deliveryIDs []int64) (wake []int64, err error) {
+	err = tx.SelectContext(ctx, &wake, handOver, pq.Array(deliveryIDs))
+	return wake, err
+}
+
+// EndDrainIn is EndDrain inside a transaction that the test holds open.
+func EndDrainIn(ctx context.Context, tx *sqlx.Tx, webhookID int64) (time.Time, error) {
+	return endDrain(ctx, tx, webhookID, time.Time{})
 }
 
 // MapError is what every error of the driver goes through.

@@ -23,6 +23,10 @@ func (r dispatchRow) dispatch(w pipeline.Webhook) (pipeline.Dispatch, error) {
 	return pipeline.Dispatch{DeliveryID: r.DeliveryID, Attempts: r.Attempts, Webhook: w, Event: e}, err
 }
 
+// sendingColumns are those of a webhook that sending needs.
+const sendingColumns = `id, company_id, key_id, url, format, secret, previous_secret, previous_until, signing_seed, credentials,
+	ordered, latest_only, retry_schedule, timeout_ms, rate_limit, max_concurrency, active`
+
 // beside names columns of the webhook so that they can stand beside those of an event.
 func beside(columns string) string {
 	names := strings.Split(columns, ",")
@@ -47,7 +51,7 @@ type freshRow struct {
 // has an earlier event of this entity still to get.
 func (s *Store) FreshDeliveries(ctx context.Context, stream pipeline.Stream, limit int) ([]pipeline.Dispatch, error) {
 	var rows []freshRow
-	err := s.list(ctx, &rows, "deliveries", `SELECT `+dispatchColumns+`, `+beside(webhookColumns)+`,
+	err := s.list(ctx, &rows, "deliveries", `SELECT `+dispatchColumns+`, `+beside(sendingColumns)+`,
 			h.failures > 0 OR h.slow OR w.rate_limit IS NOT NULL OR (
 				SELECT b.id FROM deliveries b WHERE b.stream = d.stream AND b.webhook_id = d.webhook_id
 				AND b.status = 'pending' AND b.next_attempt_at IS NOT NULL AND b.version < d.version
@@ -85,20 +89,22 @@ func (s *Store) FreshDeliveries(ctx context.Context, stream pipeline.Stream, lim
 // The lock on a webhook's health makes it take turns with EndDrain: either that sees the
 // deliveries, or this sees when the workflow will look again.
 func (s *Store) HandOver(ctx context.Context, deliveryIDs []int64) (wake []int64, err error) {
-	err = s.list(ctx, &wake, "hand deliveries over", `WITH health AS MATERIALIZED (
-			SELECT h.webhook_id, h.wakes_at, h.rest_until, h.paced_until FROM webhook_health h
-			WHERE h.webhook_id = ANY (ARRAY(SELECT webhook_id FROM deliveries WHERE id = ANY($1)))
-			ORDER BY h.webhook_id FOR SHARE
-		), moved AS (
-			UPDATE deliveries d SET next_attempt_at = now() FROM health h
-			WHERE d.id = ANY($1) AND d.webhook_id = h.webhook_id AND d.status = 'pending' AND d.next_attempt_at IS NULL
-			RETURNING d.webhook_id
-		)
-		SELECT h.webhook_id FROM health h
-		WHERE h.webhook_id IN (SELECT webhook_id FROM moved) AND `+looksTooLate("now()")+`
-		ORDER BY h.webhook_id`, pq.Array(deliveryIDs))
+	err = s.list(ctx, &wake, "hand deliveries over", handOver, pq.Array(deliveryIDs))
 	return wake, err
 }
+
+var handOver = `WITH health AS MATERIALIZED (
+		SELECT h.webhook_id, h.wakes_at, h.rest_until, h.paced_until FROM webhook_health h
+		WHERE h.webhook_id = ANY (ARRAY(SELECT webhook_id FROM deliveries WHERE id = ANY($1)))
+		ORDER BY h.webhook_id FOR SHARE
+	), moved AS (
+		UPDATE deliveries d SET next_attempt_at = now() FROM health h
+		WHERE d.id = ANY($1) AND d.webhook_id = h.webhook_id AND d.status = 'pending' AND d.next_attempt_at IS NULL
+		RETURNING d.webhook_id
+	)
+	SELECT h.webhook_id FROM health h
+	WHERE h.webhook_id IN (SELECT webhook_id FROM moved) AND ` + looksTooLate("now()") + `
+	ORDER BY h.webhook_id`
 
 // looksTooLate is the condition that the workflow of a webhook (its health is h) will not look
 // in time by itself at a delivery that is due at a time. It need not look while the endpoint

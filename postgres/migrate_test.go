@@ -21,7 +21,7 @@ func TestMigrateUpAndDown(t *testing.T) {
 	require.Contains(t, first, "table customers")
 	version, err := postgres.SchemaVersion(at)
 	require.NoError(t, err)
-	require.Equal(t, postgres.Schema{Version: 1}, version)
+	require.Equal(t, postgres.Schema{Version: 2}, version)
 
 	require.NoError(t, postgres.MigrateDown(at, int(version.Version)))
 	require.Equal(t, empty, schema(t, at), "nothing is left but migrate's own table")

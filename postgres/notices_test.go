@@ -1,0 +1,184 @@
+package postgres_test
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/dealwright/dealwright/pipeline"
+)
+
+// Operational events go to those who name them, once to each, and never to the webhook that
+// they are about; to a partner only about its own webhooks.
+func TestWhoIsTold(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	partner, other := newKey(t, d.Store, 1, pipeline.RolePartner), newKey(t, d.Store, 1, pipeline.RolePartner)
+	app := newKey(t, d.Store, 1, pipeline.RoleApp)
+	of := func(key pipeline.NewKey, events ...string) pipeline.Webhook {
+		return newWebhook(t, d.Store, 1, events, func(w *pipeline.Webhook) { w.KeyID = key.ID })
+	}
+	subject := of(partner, "proposal.*", "webhook.*", "delivery.*")
+	want := map[int64]string{
+		of(partner, "delivery.exhausted", "delivery.*").ID:   "pending",
+		of(app, "delivery.exhausted").ID:                     "pending",
+		of(app, "webhook.*", "delivery.*").ID:                "pending",
+		newWebhook(t, d.Store, 1, []string{"delivery.*"}).ID: "", // a key of its own
+		of(other, "delivery.*").ID:                           "",
+		of(app, "*").ID:                                      "",
+		of(app, "webhook.*").ID:                              "",
+		newWebhook(t, d.Store, newCompany(t, d.Store), []string{"delivery.*"}, func(w *pipeline.Webhook) { w.KeyID = app.ID }).ID: "",
+	}
+	off := newWebhook(t, d.Store, 1, []string{"delivery.*"}, inactive, func(w *pipeline.Webhook) { w.KeyID = app.ID })
+	want[off.ID] = "held"
+	gone := of(app, "delivery.*")
+	require.NoError(t, d.Store.DeleteWebhook(t.Context(), 1, gone.ID))
+	want[gone.ID] = ""
+	late := of(app, "delivery.*")
+	adjust(t, d, late, "catching_up = true")
+	want[late.ID] = ""
+
+	var mine pipeline.Dispatch
+	for _, f := range fresh(t, d, backlog(t, d, 1)) {
+		if f.Webhook.ID == subject.ID {
+			mine = f
+		}
+	}
+	given := exhausted(mine)
+	given.Attempt.Error = "HTTP 500"
+	wake := record(t, d, given)
+
+	var told []int64
+	for id, status := range want {
+		var got []string
+		require.NoError(t, d.DB.Select(&got, `SELECT status FROM deliveries WHERE webhook_id = $1 AND stream LIKE 'webhook-%'`, id))
+		if status == "" {
+			require.Empty(t, got, "webhook %d", id)
+			continue
+		}
+		require.Equal(t, []string{status}, got, "webhook %d", id)
+		if status == "pending" {
+			told = append(told, id)
+		}
+	}
+	require.Zero(t, count(t, d, `SELECT count(*) FROM deliveries WHERE webhook_id = $1 AND stream LIKE 'webhook-%'`, subject.ID))
+	require.ElementsMatch(t, told, wake)
+
+	sent, err := d.Store.DueDeliveries(t.Context(), told[0], 10)
+	require.NoError(t, err)
+	require.Len(t, sent, 1)
+	e := sent[0].Event
+	require.Equal(t, pipeline.TypeDeliveryExhausted, e.Type)
+	require.Equal(t, pipeline.StreamOf(pipeline.KindWebhook, subject.ID), e.Stream)
+	require.Equal(t, pipeline.NoticeID(e.Stream, 1), e.ID)
+	require.EqualValues(t, 1, e.Version)
+	require.Zero(t, e.CustomerID)
+	var notice pipeline.DeliveryNotice
+	require.NoError(t, json.Unmarshal(e.Payload, &notice))
+	require.Equal(t, pipeline.DeliveryNotice{
+		WebhookID: subject.ID, DeliveryID: mine.DeliveryID, EventID: mine.Event.ID, EventType: mine.Event.Type,
+		Stream: mine.Event.Stream, Version: 1, Attempts: 1, Error: "HTTP 500",
+	}, notice)
+	require.Equal(t, pipeline.DeliveryDelivered, one(t, d, deliver(t, d, sent[0])).Status)
+}
+
+// Giving up a delivery that is itself about a delivery is told to nobody.
+func TestNoNoticeAboutANotice(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	newWebhook(t, d.Store, 1, []string{"proposal.*"})
+	one := newWebhook(t, d.Store, 1, []string{"delivery.*"}, ofAdmin(t, d))
+	two := newWebhook(t, d.Store, 1, []string{"delivery.*"}, ofAdmin(t, d))
+	mine := fresh(t, d, backlog(t, d, 1))
+	require.Equal(t, []int64{one.ID, two.ID}, record(t, d, exhausted(mine[0])))
+	require.Empty(t, record(t, d, exhausted(mine[0])), "it is given up once")
+	notices := func() int { return count(t, d, `SELECT count(*) FROM events WHERE stream LIKE 'webhook-%'`) }
+	require.Equal(t, 1, notices())
+	require.Empty(t, record(t, d, exhausted(due(t, d, one)[0])))
+	require.Equal(t, []string{"exhausted"}, statuses(t, d, one))
+	require.Equal(t, 1, notices())
+}
+
+// Two webhooks tell each other's observers at the same time: nobody waits for the other.
+func TestNoticesSideBySide(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	const each = 20
+	both := []pipeline.Webhook{
+		newWebhook(t, d.Store, 1, []string{"proposal.*", "delivery.*"}, ofAdmin(t, d)),
+		newWebhook(t, d.Store, 1, []string{"proposal.*", "delivery.*"}, ofAdmin(t, d)),
+	}
+	mine := fresh(t, d, backlog(t, d, each))
+	done := make([]<-chan bool, 0, 2*each)
+	for i, f := range mine {
+		done = append(done, background(t, func() {
+			_, err := d.Store.RecordAttempts(t.Context(), []pipeline.Result{exhausted(f)}, nil)
+			if err != nil {
+				t.Error(err)
+			}
+		}))
+		if i%5 == 0 { // and entities go on
+			done = append(done, background(t, func() { newCustomer(t, d.Store, 1) }))
+		}
+	}
+	for _, c := range done {
+		<-c
+	}
+	for _, w := range both {
+		adjustHealth(t, d, w, "failures = 0, rest_until = NULL")
+		require.Len(t, due(t, d, w), each)
+	}
+}
+
+func TestOperationalEventsInTheFeed(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	partner := newKey(t, d.Store, 1, pipeline.RolePartner)
+	ofPartner := func(w *pipeline.Webhook) { w.KeyID = partner.ID }
+	newWebhook(t, d.Store, 1, []string{"proposal.*"}, ofPartner)
+	newWebhook(t, d.Store, 1, []string{"delivery.*"}, ofPartner)
+	stranger := newKey(t, d.Store, 1, pipeline.RolePartner)
+	newWebhook(t, d.Store, 1, []string{"proposal.*", "delivery.*"}, func(w *pipeline.Webhook) { w.KeyID = stranger.ID })
+	p := backlog(t, d, 1)
+	record(t, d, exhausted(fresh(t, d, p)[0]))
+	happen(t, d.Store, p, pipeline.TypeProposalSent, `{}`)
+
+	for _, test := range []struct {
+		name  string
+		query pipeline.FeedQuery
+		want  []string
+	}{
+		{"of a company", pipeline.FeedQuery{}, []string{"customer.created", "proposal.requested", "proposal.sent"}},
+		{"of types", pipeline.FeedQuery{Types: []string{"delivery.exhausted", "proposal.sent"}}, []string{"delivery.exhausted", "proposal.sent"}},
+		{"of a partner", pipeline.FeedQuery{PartnerKey: partner.ID}, []string{"proposal.requested", "proposal.sent"}},
+		{
+			"of a partner by types", pipeline.FeedQuery{PartnerKey: partner.ID, Types: []string{"delivery.exhausted", "proposal.sent"}},
+			[]string{"delivery.exhausted", "proposal.sent"},
+		},
+		{"of another's partner", pipeline.FeedQuery{PartnerKey: stranger.ID, Types: []string{"delivery.exhausted"}}, []string{}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			test.query.CompanyID, test.query.Limit = 1, 100
+			require.Equal(t, test.want, types(feed(t, d, test.query)))
+		})
+	}
+}
+
+// deliver records a success and gives the delivery's id.
+func deliver(t *testing.T, d database, sent pipeline.Dispatch) int64 {
+	t.Helper()
+	record(t, d, delivered(sent))
+	return sent.DeliveryID
+}
+
+func background(t *testing.T, f func()) <-chan bool {
+	t.Helper()
+	done := make(chan bool)
+	go func() {
+		defer close(done)
+		f()
+	}()
+	return done
+}
