@@ -2,9 +2,9 @@ package webhook
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/dealwright/dealwright/pipeline"
@@ -38,8 +38,12 @@ func addQuery(u *url.URL, name, value string) {
 	u.RawQuery += parameter
 }
 
-// shortestSecret: shorter values occur in any text, and are no secret worth the name.
-const shortestSecret = 6
+const (
+	// shortestSecret: shorter values occur in any text, and are no secret worth the name.
+	shortestSecret = 6
+	// longestSecret is what pipeline.CheckAuth and pipeline.CheckHeaders let through.
+	longestSecret = 4 << 10
+)
 
 // credentials lists what was sent to an endpoint and must not be kept if it comes back, each
 // in the forms in which it may. Nil where a webhook has none.
@@ -69,6 +73,8 @@ func credentials(w pipeline.Webhook, t *token) []string {
 	for _, value := range w.Headers {
 		add(value)
 	}
+	// The longest first: one may be a part of another.
+	slices.SortFunc(out, func(a, b string) int { return len(b) - len(a) })
 	return out
 }
 
@@ -78,11 +84,15 @@ func forms(s string) []string {
 	if escaped := url.QueryEscape(s); escaped != s {
 		out = append(out, escaped)
 	}
-	if quoted, err := json.Marshal(s); err == nil && string(quoted[1:len(quoted)-1]) != s {
-		out = append(out, string(quoted[1:len(quoted)-1]))
+	if strings.ContainsAny(s, `"\`) {
+		out = append(out, inJSON.Replace(s))
 	}
 	return out
 }
+
+// inJSON writes what has to be escaped within a JSON text; a credential has no control
+// characters.
+var inJSON = strings.NewReplacer(`"`, `\"`, `\`, `\\`)
 
 // hide takes credentials out of a text.
 func hide(text string, secrets []string) string {

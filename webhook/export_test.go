@@ -4,6 +4,10 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"net"
+	"net/http"
+	"time"
+
+	"github.com/dealwright/dealwright/pipeline"
 )
 
 // UseResolver lets a test answer for the name servers, when a URL is saved and when it is dialled.
@@ -13,3 +17,12 @@ func (t *Targets) UseResolver(r *net.Resolver) { t.resolver = r }
 func (s *Sender) Trust(roots *x509.CertPool) {
 	s.connect(s.transports.targets, &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12})
 }
+
+// TimeoutOf is how long an attempt at a webhook may take.
+func (s *Sender) TimeoutOf(w pipeline.Webhook) time.Duration { return s.timeoutOf(w) }
+
+// RetryAfter is how long an answer with these headers asks to be left alone.
+func RetryAfter(h http.Header, now time.Time) time.Duration { return retryAfter(h, now) }
+
+// Certified is how many transports with client certificates are kept, and how many may be.
+func (s *Sender) Certified() (kept, limit int) { return s.transports.certified.Len(), maxCertified }

@@ -82,7 +82,9 @@ func dispatchTo(tb testing.TB, url string) pipeline.Dispatch {
 	tb.Helper()
 	return pipeline.Dispatch{
 		DeliveryID: 7, Event: proposalSent(tb),
-		Webhook: pipeline.Webhook{ID: 3, CompanyID: 1, URL: url, Format: pipeline.FormatNative, Signing: pipeline.Signing{Secret: secret}, Active: true},
+		Webhook: pipeline.Webhook{
+			ID: 3, CompanyID: 1, URL: url, Format: pipeline.FormatNative, Signing: pipeline.Signing{Secret: secret}, Active: true,
+		},
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"time"
 
@@ -197,7 +198,7 @@ func (s *Sender) request(ctx context.Context, d pipeline.Dispatch, m Message, at
 	got := answer{status: resp.StatusCode, retryAfter: retryAfter(resp.Header, time.Now()), token: token}
 	// 101 hands over the bare connection, and a read from that would heed no time limit.
 	if resp.StatusCode != http.StatusSwitchingProtocols {
-		got.body = readBounded(resp.Body, credentials(d.Webhook, token))
+		got.body = readBounded(resp.Body, d.Webhook, token)
 	}
 	return got, judge(resp)
 }
@@ -211,9 +212,7 @@ func (s *Sender) address(req *http.Request, d pipeline.Dispatch, m Message, at t
 		}
 	}
 	authorize(req, d.Webhook.Auth, token)
-	for name, values := range m.Header {
-		req.Header[name] = values
-	}
+	maps.Copy(req.Header, m.Header)
 	req.Header.Set(headerContentType, m.ContentType)
 	req.Header.Set(headerUserAgent, s.agent)
 	if d.Test {
@@ -242,13 +241,12 @@ func judge(resp *http.Response) error {
 // body that breaks off, hangs until the attempt's time is up or never ends changes nothing.
 // Reading to the end of a short body is what lets the connection be used again.
 //
-// Credentials that the answer repeats are left out; so much more is read that none is cut in
-// two at the end.
-func readBounded(body io.Reader, secrets []string) string {
-	limit := int64(maxBody)
-	for _, s := range secrets {
-		limit = max(limit, int64(maxBody+len(s)))
+// Credentials that the answer repeats are left out; so much more than is kept is read that
+// none is cut in two at the end.
+func readBounded(body io.Reader, w pipeline.Webhook, token *token) string {
+	b, _ := io.ReadAll(io.LimitReader(body, maxBody+longestSecret))
+	if len(b) == 0 {
+		return ""
 	}
-	b, _ := io.ReadAll(io.LimitReader(body, limit))
-	return storable(hide(string(b), secrets), maxBody)
+	return storable(hide(string(b), credentials(w, token)), maxBody)
 }

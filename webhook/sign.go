@@ -26,6 +26,8 @@ const (
 const (
 	secretPrefix = "whsec_"
 	maxKeys      = 4096 // private keys that are kept
+	// maxSignatures is how long two of v1 and one of v1a are, and a bit.
+	maxSignatures = 256
 )
 
 // signer signs by Standard Webhooks. It keeps the private keys, since making one from its seed
@@ -45,7 +47,7 @@ func newSigner() *signer {
 func (s *signer) sign(h http.Header, keys pipeline.Signing, id string, at time.Time, body []byte) error {
 	stamp := strconv.FormatInt(at.Unix(), 10)
 	prefix := id + "." + stamp + "."
-	signatures, err := appendV1(nil, keys.Secret, prefix, body)
+	signatures, err := appendV1(make([]byte, 0, maxSignatures), keys.Secret, prefix, body)
 	if err != nil {
 		return err
 	}

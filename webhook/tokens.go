@@ -75,8 +75,8 @@ func (t *tokens) get(ctx context.Context, a pipeline.Auth) (*token, error) {
 		case <-ctx.Done():
 			return nil, tokenError{ctx.Err()}
 		case r := <-fetched:
-			if r.Err == nil {
-				return r.Val.(*token), nil //nolint:forcetypeassert // fetch gives nothing else
+			if fresh, ok := r.Val.(*token); ok && r.Err == nil {
+				return fresh, nil
 			}
 			// Whoever began the fetch may have had less time than there is left here.
 			if ctx.Err() != nil || !errors.Is(r.Err, context.DeadlineExceeded) {
