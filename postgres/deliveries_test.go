@@ -180,7 +180,8 @@ func TestRecordAttempts(t *testing.T) {
 
 	retryAt := time.Now().Add(-time.Second).Truncate(time.Microsecond).UTC()
 	retry := failed(dispatch, retryAt)
-	retry.Attempt = pipeline.Attempt{At: noon, LatencyMS: 5000, Error: "timeout"}
+	at := justNow()
+	retry.Attempt = pipeline.Attempt{At: at, LatencyMS: 5000, Error: "timeout"}
 	record(t, d, retry)
 	got := one(t, d, dispatch.DeliveryID)
 	require.Equal(t, pipeline.DeliveryPending, got.Status)
@@ -192,7 +193,7 @@ func TestRecordAttempts(t *testing.T) {
 
 	// What a hostile partner answers is recorded all the same.
 	hostile := exhausted(dispatch)
-	hostile.Attempt = pipeline.Attempt{At: noon.Add(time.Second), Status: 500, Error: "bad\x00 \xff{},\"\\", ResponseBody: "a\x00b\xc3(NULL)"}
+	hostile.Attempt = pipeline.Attempt{At: at.Add(time.Second), Status: 500, Error: "bad\x00 \xff{},\"\\", ResponseBody: "a\x00b\xc3(NULL)"}
 	record(t, d, hostile)
 	got = one(t, d, dispatch.DeliveryID)
 	require.Equal(t, pipeline.DeliveryExhausted, got.Status)
@@ -521,10 +522,18 @@ func result(d pipeline.Dispatch, status pipeline.DeliveryStatus) pipeline.Result
 
 func delivered(d pipeline.Dispatch) pipeline.Result { return result(d, pipeline.DeliveryDelivered) }
 
-func exhausted(d pipeline.Dispatch) pipeline.Result { return result(d, pipeline.DeliveryExhausted) }
-
-func failed(d pipeline.Dispatch, next time.Time) pipeline.Result {
-	r := result(d, pipeline.DeliveryPending)
-	r.Attempt.Status, r.NextAttemptAt = 500, next
+func exhausted(d pipeline.Dispatch) pipeline.Result {
+	r := failed(d, time.Time{})
+	r.Status = pipeline.DeliveryExhausted
 	return r
 }
+
+// failed is an attempt of just now: an endpoint that has failed since noon may be disabled.
+func failed(d pipeline.Dispatch, next time.Time) pipeline.Result {
+	r := result(d, pipeline.DeliveryPending)
+	r.Attempt.At, r.Attempt.Status, r.NextAttemptAt = justNow(), 500, next
+	return r
+}
+
+// justNow is a time as Postgres keeps it.
+func justNow() time.Time { return time.Now().Truncate(time.Microsecond).UTC() }

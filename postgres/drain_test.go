@@ -281,7 +281,7 @@ func TestLatestOnlyInOrder(t *testing.T) {
 	record(t, d, failed(heads[0], time.Now().Add(time.Hour)))
 
 	// While the first waits for its retry, two more come: of another type, and of the same.
-	p, _ = happen(t, d.Store, p, pipeline.TypeProposalSelected, `{}`)
+	p, _ = happen(t, d.Store, p, pipeline.TypeProposalSaved, `{}`)
 	handOverAll(t, d)
 	require.Empty(t, entries(due(t, d, w)), "parked")
 	p, _ = happen(t, d.Store, p, pipeline.TypeProposalSent, `{}`)

@@ -50,9 +50,11 @@ func TestCircuitBreaker(t *testing.T) {
 	w := newWebhook(t, d.Store, 1, []string{"proposal.*"})
 	observer := newWebhook(t, d.Store, 1, []string{"webhook.*"}, ofAdmin(t, d))
 	mine := fresh(t, d, backlog(t, d, pipeline.BreakerLimit+2))
-	soon := time.Now()
+	soon, since := time.Now(), justNow()
 	for i := range pipeline.BreakerLimit - 1 {
-		record(t, d, failed(mine[i], soon))
+		r := failed(mine[i], soon)
+		r.Attempt.At = since
+		record(t, d, r)
 	}
 	require.Len(t, due(t, d, w), pipeline.BreakerLimit-1)
 	require.Empty(t, due(t, d, observer))
@@ -67,8 +69,8 @@ func TestCircuitBreaker(t *testing.T) {
 	var notice pipeline.WebhookNotice
 	require.NoError(t, json.Unmarshal(told[0].Event.Payload, &notice))
 	require.Equal(t, pipeline.WebhookNotice{
-		WebhookID: w.ID, URL: w.URL, Failures: pipeline.BreakerLimit, FailingSince: pipeline.Instant(noon),
-		DisableAt: pipeline.Instant(noon.Add(pipeline.DefaultDisableAfter)),
+		WebhookID: w.ID, URL: w.URL, Failures: pipeline.BreakerLimit, FailingSince: pipeline.Instant(since),
+		DisableAt: pipeline.Instant(since.Add(pipeline.DefaultDisableAfter)),
 	}, notice)
 
 	adjustHealth(t, d, w, "rest_until = now()")

@@ -134,12 +134,34 @@ func TestPlans(t *testing.T) {
 		{"FreshDeliveries", 300, func() error { return read(store.FreshDeliveries(ctx, big.freshStream, 500)) }},
 		{"FreshDeliveries, none", 50, func() error { _, err := store.FreshDeliveries(ctx, "proposal-7", 500); return err }},
 		{"DueDeliveries", 2000, func() error { return read(store.DueDeliveries(ctx, big.dead, 200)) }},
-		{"BeginDrain", 20, func() error { _, err := store.BeginDrain(ctx, big.dead); return err }},
-		{"EndDrain", 20, func() error { _, err := store.EndDrain(ctx, big.dead, time.Time{}); return err }},
-		{"EndDrain, nothing due", 20, func() error { _, err := store.EndDrain(ctx, big.well, time.Now()); return err }},
-		{"EndDrain, ordered", 20, func() error { _, err := store.EndDrain(ctx, big.ordered, time.Time{}); return err }},
+		{"BeginDrain", 100, func() error { _, err := store.BeginDrain(ctx, big.dead); return err }},
+		{"EndDrain", 100, func() error { _, err := store.EndDrain(ctx, big.dead, time.Time{}); return err }},
+		{"EndDrain, nothing due", 100, func() error { _, err := store.EndDrain(ctx, big.well, time.Now()); return err }},
+		{"EndDrain, ordered", 100, func() error { _, err := store.EndDrain(ctx, big.ordered, time.Time{}); return err }},
 		{"DueDeliveries, ordered", 4000, func() error { return read(store.DueDeliveries(ctx, big.ordered, 200)) }},
-		{"HandOver", 20, func() error { _, err := store.HandOver(ctx, []int64{5, 6, 7}); return err }},
+		{"HandOver", 100, func() error { _, err := store.HandOver(ctx, []int64{5, 6, 7}); return err }},
+		{"DueDeliveries, latest only", 6000, func() error { return read(store.DueDeliveries(ctx, big.latest, 200)) }},
+		{"DueDeliveries, resting", 100, func() error { _, err := store.DueDeliveries(ctx, big.resting, 200); return err }},
+		{"DueDeliveries, probing", 100, func() error { return read(store.DueDeliveries(ctx, big.probed, 200)) }},
+		{"RecordAttempts, success", 100, func() error {
+			_, err := store.RecordAttempts(ctx, []pipeline.Result{
+				{DeliveryID: 11, WebhookID: big.well, Status: pipeline.DeliveryDelivered, Attempt: pipeline.Attempt{At: noon}},
+				{DeliveryID: 12, WebhookID: big.well, Status: pipeline.DeliveryDelivered, Attempt: pipeline.Attempt{At: noon}},
+			}, nil)
+			return err
+		}},
+		{"RecordAttempts, given up", 500, func() error {
+			given, err := store.DueDeliveries(ctx, big.probed, 1)
+			if err != nil {
+				return err
+			}
+			_, err = store.RecordAttempts(ctx, []pipeline.Result{exhausted(given[0])}, nil)
+			if err != nil {
+				return err
+			}
+			_, err = d.DB.Exec(`UPDATE webhook_health SET rest_until = NULL WHERE webhook_id = $1`, big.probed)
+			return err
+		}},
 		{"RecordAttempts", 100, func() error {
 			_, err := store.RecordAttempts(ctx, []pipeline.Result{
 				{DeliveryID: 11, WebhookID: big.well, Status: pipeline.DeliveryDelivered, Attempt: pipeline.Attempt{At: noon}},
@@ -180,6 +202,17 @@ func TestPlans(t *testing.T) {
 			return read(store.Deliveries(ctx, pipeline.DeliveryQuery{CompanyID: 1, Status: pipeline.DeliveryHeld, Page: page}))
 		}},
 		{"Delivery", 20, func() error { _, err := store.Delivery(ctx, 1, 0, 7); return err }},
+		{"PruneAttempts", 2000, func() error {
+			return some(store.PruneAttempts(ctx, time.Now().Add(time.Hour), 100))
+		}},
+		{"PruneDeliveries", 5000, func() error {
+			return some(store.PruneDeliveries(ctx, time.Now().Add(time.Hour), 100))
+		}},
+		{"PruneDeliveries, none", 500, func() error {
+			_, err := store.PruneDeliveries(ctx, noon.AddDate(-1, 0, 0), 100)
+			return err
+		}},
+		{"Beat", 10, func() error { _, err := store.Beat(ctx, "one"); return err }},
 		{"Customers", 300, func() error { return read(store.Customers(ctx, pipeline.CustomerQuery{CompanyID: 1, Page: page})) }},
 		{"Customers by status", 300, func() error {
 			return read(store.Customers(ctx, pipeline.CustomerQuery{CompanyID: 1, Status: pipeline.Give(3), Page: page}))
@@ -261,6 +294,14 @@ func read[R any](page []R, err error) error {
 	return err
 }
 
+// some demands that a batch had something to change.
+func some(n int64, err error) error {
+	if err == nil && n == 0 {
+		return errors.New("nothing changed")
+	}
+	return err
+}
+
 func expect(err error, code pipeline.Code) error {
 	if err != nil && pipeline.CodeOf(err) == code {
 		return nil
@@ -272,6 +313,7 @@ func expect(err error, code pipeline.Code) error {
 type filled struct {
 	customer                 pipeline.Customer
 	well, dead, ordered, off int64 // webhooks
+	latest, resting, probed  int64
 	wellKey, rareKey         int64
 	freshStream              pipeline.Stream
 }
@@ -287,7 +329,12 @@ func fill(t *testing.T, d database, rows int) filled {
 	inOrder := newWebhook(t, d.Store, 1, []string{"no.such"}, ordered)
 	off := newWebhook(t, d.Store, 1, []string{"no.such"}, inactive)
 	rare := newWebhook(t, d.Store, 1, []string{"no.such"})
-	for range 10 {
+	latest := newWebhook(t, d.Store, 1, []string{"no.such"}, func(w *pipeline.Webhook) { w.LatestOnly = true })
+	resting, probed := newWebhook(t, d.Store, 1, []string{"no.such"}), newWebhook(t, d.Store, 1, []string{"no.such"})
+	adjustHealth(t, d, resting, "failures = 20, failing_since = now(), rest_until = now() + interval '1 day'")
+	adjustHealth(t, d, probed, "failures = 20, failing_since = now()")
+	newWebhook(t, d.Store, 1, []string{"delivery.*"}, ofAdmin(t, d))
+	for range 6 {
 		newWebhook(t, d.Store, 1, []string{"no.such"})
 	}
 	customer := pipeline.NewCustomer(1, 1_000_000_000)
@@ -314,16 +361,17 @@ func fill(t *testing.T, d database, rows int) filled {
 		fmt.Sprintf(`INSERT INTO deliveries (company_id, webhook_id, event_position, attempts, stream, version, status,
 				next_attempt_at, created_at)
 			SELECT 1, w, position, 1, CASE WHEN deep THEN 'proposal-1' ELSE stream END, CASE WHEN deep THEN position ELSE version END,
-				CASE WHEN w IN (%[2]d, %[3]d) THEN 'pending' WHEN w = %[4]d THEN 'held'
+				CASE WHEN w IN (%[2]d, %[3]d, %[6]d, %[7]d, %[8]d) THEN 'pending' WHEN w = %[4]d THEN 'held'
 					WHEN position %% 1000 = 5 THEN 'exhausted' ELSE 'delivered' END,
-				CASE WHEN w IN (%[2]d, %[3]d) THEN now() - make_interval(secs => position / 1000) END, now() - interval '1 hour'
+				CASE WHEN w IN (%[2]d, %[3]d, %[6]d, %[7]d, %[8]d) THEN now() - make_interval(secs => position / 1000) END, now() - interval '1 hour'
 			FROM (SELECT e.position, e.stream, e.version, position %% 20 = 9 AS deep, CASE WHEN position %% 10 < 7 THEN %[1]d
 					WHEN position %% 10 = 8 THEN %[2]d WHEN position %% 10 = 9 THEN %[3]d
-					WHEN position %% 100 = 7 THEN %[4]d WHEN position %% 5000 = 17 THEN %[5]d END AS w
+					WHEN position %% 100 = 7 THEN %[4]d WHEN position %% 5000 = 17 THEN %[5]d
+					WHEN position %% 100 = 27 THEN %[6]d WHEN position %% 100 = 37 THEN %[7]d WHEN position %% 100 = 47 THEN %[8]d END AS w
 				FROM events e WHERE company_id = 1 AND position BETWEEN 10 AND $1::int) e
-			WHERE w IS NOT NULL ORDER BY position`, well.ID, dead.ID, inOrder.ID, off.ID, rare.ID),
-		`INSERT INTO attempts
-			SELECT id, 1, now(), 200, 12, '', 'ok' FROM deliveries WHERE status IN ('delivered', 'exhausted') AND id <= $1::bigint`,
+			WHERE w IS NOT NULL ORDER BY position`, well.ID, dead.ID, inOrder.ID, off.ID, rare.ID, latest.ID, resting.ID, probed.ID),
+		`INSERT INTO attempts (delivery_id, n, at, status, latency_ms, error, response_body, webhook_id, ok)
+			SELECT id, 1, now(), 200, 12, '', 'ok', webhook_id, true FROM deliveries WHERE status IN ('delivered', 'exhausted') AND id <= $1::bigint`,
 		`INSERT INTO idempotency (company_id, scope, key, fingerprint, event_id)
 			SELECT 1, 0, 'key-' || n, '', 'evt_' || n FROM generate_series(1, $1::int / 5) n`,
 	} {
@@ -337,7 +385,7 @@ func fill(t *testing.T, d database, rows int) filled {
 	happen(t, d.Store, customer, pipeline.TypeSMSSent, `{}`)
 	customer.Version = 2
 	return filled{
-		customer: customer, well: well.ID, dead: dead.ID, ordered: inOrder.ID, off: off.ID,
+		customer: customer, well: well.ID, dead: dead.ID, ordered: inOrder.ID, off: off.ID, latest: latest.ID, resting: resting.ID, probed: probed.ID,
 		wellKey: well.KeyID, rareKey: rare.KeyID, freshStream: customer.Ref().Stream(),
 	}
 }

@@ -65,8 +65,9 @@ func TestPruneAttempts(t *testing.T) {
 	d := newDatabase(t)
 	w := newWebhook(t, d.Store, 1, []string{"proposal.*"})
 	mine := fresh(t, d, backlog(t, d, 2))
+	start := time.Now().AddDate(0, 0, -4)
 	at := func(r pipeline.Result, days int) pipeline.Result {
-		r.Attempt.At = noon.AddDate(0, 0, days)
+		r.Attempt.At = start.AddDate(0, 0, days)
 		return r
 	}
 	for day := range 4 {
@@ -74,10 +75,10 @@ func TestPruneAttempts(t *testing.T) {
 	}
 	record(t, d, at(delivered(mine[1]), 1))
 
-	n, err := d.Store.PruneAttempts(t.Context(), noon.AddDate(0, 0, 2), 2)
+	n, err := d.Store.PruneAttempts(t.Context(), start.AddDate(0, 0, 2), 2)
 	require.NoError(t, err)
 	require.EqualValues(t, 2, n)
-	n, err = d.Store.PruneAttempts(t.Context(), noon.AddDate(0, 0, 2), 2)
+	n, err = d.Store.PruneAttempts(t.Context(), start.AddDate(0, 0, 2), 2)
 	require.NoError(t, err)
 	require.EqualValues(t, 1, n)
 	require.Len(t, one(t, d, mine[0].DeliveryID).Attempts, 2)
