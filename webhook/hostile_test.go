@@ -1,6 +1,10 @@
 package webhook_test
 
 import (
+	"bytes"
+	"compress/gzip"
+	"crypto/tls"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -81,6 +85,28 @@ func TestHostileServers(t *testing.T) {
 			},
 			0, "headers exceeded", "",
 		},
+		"drips its status line": {func(c net.Conn) { drip(c, "HTTP/1.1 200 ", "x") }, 0, lateness, ""},
+		"drips its headers":     {func(c net.Conn) { drip(c, "HTTP/1.1 200 OK\r\n", "X: y\r\n") }, 0, lateness, ""},
+		"drips its body": {
+			func(c net.Conn) { drip(c, "HTTP/1.1 200 OK\r\n\r\nthank", "x") },
+			200, "", "thankx",
+		},
+		"drips the body of a failure": {
+			func(c net.Conn) {
+				drip(c, "HTTP/1.1 503 No\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nsorry\r\n", "1\r\nx\r\n")
+			},
+			503, "answered 503", "sorryx",
+		},
+		"endless trailers": {
+			func(c net.Conn) {
+				drone(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nthank\r\n0\r\n", strings.Repeat("X: y\r\n", 512))
+			},
+			200, "", "thank",
+		},
+		"gzip bomb": {
+			func(c net.Conn) { say(c, "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n"+bomb) },
+			200, "", "\x1f\uFFFD\b", // as it came
+		},
 		"resets": {reset, 0, "the connection was reset", ""},
 		"resets within the body": {
 			func(c net.Conn) { say(c, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nthank"); reset(c) },
@@ -118,9 +144,54 @@ func TestHostileServers(t *testing.T) {
 	}
 }
 
+// bomb is 64 MiB of nothing, packed small.
+var bomb = func() string {
+	var packed bytes.Buffer
+	w := gzip.NewWriter(&packed)
+	_, _ = io.CopyN(w, zeros{}, 64<<20)
+	_ = w.Close()
+	return packed.String()
+}()
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
+}
+
+// What is endless is given up when enough is there, and not read on: a server gets rid of no
+// more than what the buffers on the way hold.
+func TestEndlessAnswersAreNotReadOn(t *testing.T) {
+	t.Parallel()
+	const buffers = 32 << 20 // both sides', by far
+	piece := strings.Repeat("X: y\r\n", 4096)
+	for name, begin := range map[string]string{
+		"status line": "HTTP/1.1 200 ", "headers": "HTTP/1.1 200 OK\r\n", "body": "HTTP/1.1 200 OK\r\n\r\n",
+		"body of a failure": "HTTP/1.1 500 No\r\n\r\n", "body of a redirect": "HTTP/1.1 307 No\r\nLocation: /\r\n\r\n",
+		"switched protocol": "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			taken := make(chan int, 1)
+			url := rawPartner(t, func(_ int, c net.Conn) {
+				readRequest(c)
+				n := 0
+				for say(c, begin) {
+					n += len(begin)
+					begin = piece
+				}
+				taken <- n
+			})
+			newSender(t, ample).Deliver(t.Context(), dispatchTo(t, url+privatePath))
+			require.Less(t, <-taken, buffers)
+		})
+	}
+}
+
 // patienceFor lets the time run out only where that is what the test is about.
 func patienceFor(name string) time.Duration {
-	if strings.Contains(name, "hangs") || strings.Contains(name, "never") {
+	if strings.Contains(name, "hangs") || strings.Contains(name, "drips") || strings.Contains(name, "never") {
 		return patience
 	}
 	return ample
@@ -146,6 +217,16 @@ func TestServersThatDoNotWaitForTheRequest(t *testing.T) {
 func drone(c net.Conn, begin, again string) {
 	listening := say(c, begin)
 	for listening {
+		listening = say(c, again)
+	}
+}
+
+// drip begins with one text and says another now and then, as long as anybody listens.
+func drip(c net.Conn, begin, again string) {
+	const pause = 20 * time.Millisecond
+	listening := say(c, begin)
+	for listening {
+		time.Sleep(pause)
 		listening = say(c, again)
 	}
 }
@@ -186,21 +267,32 @@ func TestTLSFailures(t *testing.T) {
 	t.Parallel()
 	selfSigned := unstartedPartner(t, answerOK)
 	selfSigned.StartTLS()
+	is := newIssuer(t)
+	outOfDate := is.serverWith(t, time.Now().Add(-time.Minute), func(*tls.Config) {}, answerOK)
+	good := is.serverWith(t, time.Now().Add(time.Hour), func(*tls.Config) {}, answerOK)
 	for name, c := range map[string]struct{ url, sentence string }{
 		"nobody vouches for the certificate": {selfSigned.URL, "the TLS certificate was not accepted"},
 		"the handshake hangs":                {secure(rawPartner(t, func(_ int, c net.Conn) { hang(c) })), lateness},
+		"the certificate is out of date":     {outOfDate.URL, "the TLS certificate was not accepted"},
+		"the certificate is another host's":  {strings.Replace(good.URL, "127.0.0.1", "localhost", 1), "the TLS certificate was not accepted"},
 		"there is no TLS":                    {secure(newPartner(t, answerOK).URL), "does not look like a TLS handshake"},
 		"the handshake breaks off":           {secure(rawPartner(t, func(int, net.Conn) {})), "the connection was"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := newSender(t, patienceFor(name)).Deliver(t.Context(), dispatchTo(t, c.url+privatePath))
+			s := newSender(t, patienceFor(name))
+			s.Trust(is.pool())
+			r := s.Deliver(t.Context(), dispatchTo(t, c.url+privatePath))
 			require.Equal(t, pipeline.DeliveryPending, r.Status)
 			require.Zero(t, r.Attempt.Status)
 			requireSentence(t, r, c.sentence)
 		})
 	}
-	require.Empty(t, selfSigned.got())
+	t.Cleanup(func() {
+		for _, p := range []*partner{selfSigned, outOfDate, good} {
+			require.Empty(t, p.got())
+		}
+	})
 }
 
 func secure(url string) string { return strings.Replace(url, "http://", "https://", 1) }

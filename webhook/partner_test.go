@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -103,6 +104,7 @@ type partner struct {
 	mu       sync.Mutex
 	requests []received
 	accepted int
+	closed   chan struct{} // one for every connection that was closed
 }
 
 // newPartner answers with the handler after it has noted the request.
@@ -115,7 +117,7 @@ func newPartner(tb testing.TB, answer http.HandlerFunc) *partner {
 
 func unstartedPartner(tb testing.TB, answer http.HandlerFunc) *partner {
 	tb.Helper()
-	p := &partner{}
+	p := &partner{closed: make(chan struct{}, 1000)}
 	p.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
@@ -127,10 +129,17 @@ func unstartedPartner(tb testing.TB, answer http.HandlerFunc) *partner {
 		answer(w, r)
 	}))
 	p.Config.ConnState = func(_ net.Conn, state http.ConnState) {
-		if state == http.StateNew {
+		switch state {
+		case http.StateNew:
 			p.mu.Lock()
 			p.accepted++
 			p.mu.Unlock()
+		case http.StateClosed:
+			select {
+			case p.closed <- struct{}{}:
+			default:
+			}
+		default:
 		}
 	}
 	tb.Cleanup(func() {
@@ -209,3 +218,6 @@ func say(c net.Conn, text string) bool {
 func hang(c net.Conn) {
 	_, _ = io.Copy(io.Discard, c)
 }
+
+// tokenValue is the n-th token that an authority gives.
+func tokenValue(n int64) string { return "token-value-" + strconv.FormatInt(n, 10) }

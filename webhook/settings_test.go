@@ -261,7 +261,7 @@ func TestTestsAreFlagged(t *testing.T) {
 	require.NotContains(t, flags[0].Data, "test")
 	require.NotContains(t, p.got()[0].header, "Webhook-Test")
 	require.Equal(t, true, flags[1].Data["test"])
-	require.Equal(t, "true", p.got()[1].header.Get("webhook-test"))
+	require.Equal(t, "true", p.got()[1].header.Get("Webhook-Test"))
 	require.Len(t, flags[1].Data, len(flags[0].Data)+1)
 }
 

@@ -146,7 +146,7 @@ func (t *Targets) vetHost(ctx context.Context, u *url.URL, port uint16) error {
 		listed = listed && t.isAllowed(a)
 	}
 	if u.Scheme == "http" && !listed {
-		return targetError("has to begin with https://, since the host is not one that the operator allows")
+		return errPlain
 	}
 	return nil
 }
@@ -188,6 +188,8 @@ type targetError string
 
 func (e targetError) Error() string { return string(e) }
 
+const errPlain = targetError("has to begin with https://, since the host is not one that the operator allows")
+
 // vet refuses an address and port that a webhook may not reach.
 func (t *Targets) vet(a netip.Addr, port uint16) error {
 	if t.isAllowed(a) {
@@ -219,4 +221,17 @@ func (t *Targets) control(_, address string, _ syscall.RawConn) error {
 		return fmt.Errorf("read address %q: %w", address, err)
 	}
 	return t.vet(ap.Addr(), ap.Port())
+}
+
+// controlPlain is control for connections without TLS: a name that led to an allowed address
+// when it was saved, and leads to another now, gets nothing in clear.
+func (t *Targets) controlPlain(network, address string, c syscall.RawConn) error {
+	if err := t.control(network, address, c); err != nil {
+		return err
+	}
+	ap, err := netip.ParseAddrPort(address)
+	if err != nil || !t.isAllowed(ap.Addr()) {
+		return errPlain
+	}
+	return nil
 }

@@ -278,6 +278,37 @@ func TestAddressIsVettedAgainWhenItIsDialled(t *testing.T) {
 	require.Zero(t, p.connections())
 }
 
+// What goes out in clear goes to allowed addresses only, whatever a name led to when it was saved.
+func TestNothingGoesOutInClear(t *testing.T) {
+	t.Parallel()
+	targets := newTargets(t, loopback)
+	targets.UseResolver(newNameServer(t, addrs("127.0.0.1"), addrs("93.184.216.34")))
+	const target = "http://partner.example:8080/hooks/path-token"
+	require.NoError(t, targets.VetURL(t.Context(), target))
+	s := webhook.NewSender(webhook.SenderConfig{Targets: targets, Timeout: ample})
+	for _, to := range []string{target, "http://93.184.216.34/hooks/path-token"} {
+		r := s.Deliver(t.Context(), dispatchTo(t, to))
+		require.Equal(t, pipeline.DeliveryPending, r.Status)
+		require.Equal(t, pipeline.Text("the URL has to begin with https://, since the host is not one that the operator allows"), r.Attempt.Error)
+	}
+}
+
+func TestVetAtPointsToTheField(t *testing.T) {
+	t.Parallel()
+	targets := strict(t)
+	require.NoError(t, targets.VetAt(t.Context(), "https://id.example/token", "/auth/token_url"))
+	for _, raw := range []string{"http://id.example/token", "https://10.0.0.1/token", "https://id.example:22/", "token"} {
+		var refusal *pipeline.Error
+		require.ErrorAs(t, targets.VetAt(t.Context(), raw, "/auth/token_url"), &refusal)
+		require.Equal(t, pipeline.CodeInvalid, refusal.Code)
+		require.Len(t, refusal.Fields, 1)
+		require.Equal(t, "/auth/token_url", refusal.Fields[0].Pointer)
+		of := refusal.Fields[0].Detail
+		require.ErrorAs(t, targets.VetURL(t.Context(), raw), &refusal)
+		require.Equal(t, []pipeline.FieldError{{Pointer: "/url", Detail: of}}, refusal.Fields)
+	}
+}
+
 func TestDialerRefuses(t *testing.T) {
 	t.Parallel()
 	p := newPartner(t, answerOK)

@@ -49,14 +49,15 @@ func dialContext(ctx context.Context) (context.Context, context.CancelFunc) {
 
 // dialer connects to vetted addresses only, and within an attempt's time.
 type dialer struct {
-	bare   net.Dialer
+	plain  net.Dialer
+	bare   net.Dialer // below TLS
 	secure *tls.Config
 }
 
 func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	ctx, cancel := dialContext(ctx)
 	defer cancel()
-	return d.bare.DialContext(ctx, network, address) //nolint:wrapcheck // plain makes a sentence of it
+	return d.plain.DialContext(ctx, network, address) //nolint:wrapcheck // plain makes a sentence of it
 }
 
 func (d *dialer) dialTLS(ctx context.Context, network, address string) (net.Conn, error) {
@@ -88,6 +89,7 @@ func newTransport(targets *Targets, secure *tls.Config) *http.Transport {
 	secure.MinVersion = tls.VersionTLS12
 	secure.NextProtos = []string{"h2", "http/1.1"}
 	d := &dialer{
+		plain:  net.Dialer{KeepAlive: keepAlive, Resolver: targets.resolver, Control: targets.controlPlain},
 		bare:   net.Dialer{KeepAlive: keepAlive, Resolver: targets.resolver, Control: targets.control},
 		secure: secure,
 	}
