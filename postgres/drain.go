@@ -173,7 +173,8 @@ func (s *Store) supersede(ctx context.Context, webhookID int64, wanted int) erro
 				SELECT d.id, d.stream, d.version, d.next_attempt_at,
 					d.next_attempt_at IS NOT NULL AND d.version < max(d.version) OVER (PARTITION BY d.stream, e.type) AS outdated
 				FROM busy CROSS JOIN LATERAL (
-					SELECT * FROM deliveries d WHERE d.stream = busy.stream AND d.webhook_id = $1 AND d.status = 'pending' OFFSET 0) d
+					SELECT d.id, d.company_id, d.event_position, d.stream, d.version, d.next_attempt_at FROM deliveries d
+					WHERE d.stream = busy.stream AND d.webhook_id = $1 AND d.status = 'pending' OFFSET 0) d
 				JOIN events e ON e.company_id = d.company_id AND e.position = d.event_position
 			), next_in_line AS (
 				UPDATE deliveries d SET next_attempt_at = now()

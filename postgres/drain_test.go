@@ -250,7 +250,7 @@ func TestLatestOnly(t *testing.T) {
 	d := newDatabase(t)
 	w := newWebhook(t, d.Store, 1, []string{"proposal.*"})
 	adjust(t, d, w, "latest_only = true")
-	p, bystander := backlog(t, d, 4), backlog(t, d, 2) // requested, sent, sent, sent
+	p, bystander := backlog(t, d, 4), backlog(t, d, 2) // requested, then sent three times
 	fallDue(t, d, w, p, 1, -3)
 	fallDue(t, d, w, p, 2, +9) // a retry that would come after the newer ones
 	fallDue(t, d, w, p, 3, -1)

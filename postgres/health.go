@@ -204,7 +204,8 @@ func (s *Store) disable(ctx context.Context, tx transaction, webhookID int64, re
 	if reason == "" {
 		return true, nil
 	}
-	_, err = tx.ExecContext(ctx, `UPDATE webhooks SET active = false, disabled_reason = $2, updated_at = now() WHERE id = $1`, webhookID, reason)
+	_, err = tx.ExecContext(ctx, `UPDATE webhooks SET active = false, disabled_reason = $2, updated_at = now()
+		WHERE id = $1`, webhookID, reason)
 	return true, err
 }
 

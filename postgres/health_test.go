@@ -94,11 +94,13 @@ func TestDisabledByItsAnswers(t *testing.T) {
 		{"gone", "told = false", true, pipeline.DisabledGone, []string{"webhook.disabled"}},
 		{
 			"failing for too long", "failures = 3, told = true, failing_since = now() - interval '6 days'", false,
-			pipeline.DisabledFailed, []string{"webhook.disabled"},
+			pipeline.DisabledFailed,
+			[]string{"webhook.disabled"},
 		},
 		{
 			"failing for too long, rarely tried", "failures = 3, failing_since = now() - interval '6 days'", false,
-			pipeline.DisabledFailed, []string{"webhook.failing", "webhook.disabled"},
+			pipeline.DisabledFailed,
+			[]string{"webhook.failing", "webhook.disabled"},
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -61,19 +61,24 @@ const recordNotice = `WITH turn AS MATERIALIZED (
 		INSERT INTO events (position, recorded_at, id, type, stream, version, company_id, payload, state, occurred_at)
 		SELECT nextval('event_positions'), clock_timestamp(), $1, $2, $3, $4::bigint, $5::bigint, $6::jsonb, $7::text::json, clock_timestamp()
 		FROM turn
-		RETURNING position
+		RETURNING position, occurred_at
+	), envelope AS MATERIALIZED (
+		SELECT event_envelope($2, occurred_at, $1, position, $5::bigint, $3, $4::bigint, NULL, NULL, NULL, NULL,
+		                      $7::text::jsonb, $6::jsonb) AS document
+		FROM recorded
 	), queued AS (
 		INSERT INTO deliveries (company_id, webhook_id, event_position, stream, version, status, next_attempt_at)
 		SELECT w.company_id, w.id, recorded.position, $3, $4::bigint,
 			CASE WHEN w.active THEN 'pending' ELSE 'held' END, CASE WHEN w.active THEN now() END
-		FROM recorded, (
-			SELECT w.id, w.company_id, w.active, w.catching_up FROM webhooks w
+		FROM recorded CROSS JOIN LATERAL (
+			SELECT w.id, w.company_id, w.active, w.catching_up, w.filter FROM webhooks w
 			JOIN api_keys k ON k.id = w.key_id
 			JOIN webhooks subject ON subject.id = $9::bigint
 			WHERE w.company_id = $5::bigint AND w.deleted_at IS NULL AND w.events && $8::text[]
 			  AND w.id <> subject.id AND (k.role <> 'partner' OR w.key_id = subject.key_id)
+			  AND recorded.position > 0
 			ORDER BY w.id FOR SHARE OF w) w
-		WHERE NOT w.catching_up
+		WHERE NOT w.catching_up AND (w.filter IS NULL OR filter_matches(w.filter, (SELECT document FROM envelope)))
 		RETURNING webhook_id, status
 	)
 	SELECT webhook_id FROM queued WHERE status = 'pending' ORDER BY webhook_id`

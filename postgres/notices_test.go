@@ -38,6 +38,14 @@ func TestWhoIsTold(t *testing.T) {
 	late := of(app, "delivery.*")
 	adjust(t, d, late, "catching_up = true")
 	want[late.ID] = ""
+	for filter, status := range map[string]string{
+		`{"data.payload.seq":1,"data.stream":{"$ne":"webhook-0"},"data.customer_id":{"$exists":false}}`: "pending",
+		`{"data.payload.event_type":"customer.created"}`:                                                "",
+	} {
+		filtered := of(app, "delivery.*")
+		adjust(t, d, filtered, "filter = '"+filter+"'")
+		want[filtered.ID] = status
+	}
 
 	var mine pipeline.Dispatch
 	for _, f := range fresh(t, d, backlog(t, d, 1)) {
@@ -153,7 +161,8 @@ func TestOperationalEventsInTheFeed(t *testing.T) {
 		{"of types", pipeline.FeedQuery{Types: []string{"delivery.exhausted", "proposal.sent"}}, []string{"delivery.exhausted", "proposal.sent"}},
 		{"of a partner", pipeline.FeedQuery{PartnerKey: partner.ID}, []string{"proposal.requested", "proposal.sent"}},
 		{
-			"of a partner by types", pipeline.FeedQuery{PartnerKey: partner.ID, Types: []string{"delivery.exhausted", "proposal.sent"}},
+			"of a partner by types",
+			pipeline.FeedQuery{PartnerKey: partner.ID, Types: []string{"delivery.exhausted", "proposal.sent"}},
 			[]string{"delivery.exhausted", "proposal.sent"},
 		},
 		{"of another's partner", pipeline.FeedQuery{PartnerKey: stranger.ID, Types: []string{"delivery.exhausted"}}, []string{}},

@@ -371,7 +371,8 @@ func fill(t *testing.T, d database, rows int) filled {
 				FROM events e WHERE company_id = 1 AND position BETWEEN 10 AND $1::int) e
 			WHERE w IS NOT NULL ORDER BY position`, well.ID, dead.ID, inOrder.ID, off.ID, rare.ID, latest.ID, resting.ID, probed.ID),
 		`INSERT INTO attempts (delivery_id, n, at, status, latency_ms, error, response_body, webhook_id, ok)
-			SELECT id, 1, now(), 200, 12, '', 'ok', webhook_id, true FROM deliveries WHERE status IN ('delivered', 'exhausted') AND id <= $1::bigint`,
+			SELECT id, 1, now(), 200, 12, '', 'ok', webhook_id, true FROM deliveries
+			WHERE status IN ('delivered', 'exhausted') AND id <= $1::bigint`,
 		`INSERT INTO idempotency (company_id, scope, key, fingerprint, event_id)
 			SELECT 1, 0, 'key-' || n, '', 'evt_' || n FROM generate_series(1, $1::int / 5) n`,
 	} {
@@ -385,7 +386,8 @@ func fill(t *testing.T, d database, rows int) filled {
 	happen(t, d.Store, customer, pipeline.TypeSMSSent, `{}`)
 	customer.Version = 2
 	return filled{
-		customer: customer, well: well.ID, dead: dead.ID, ordered: inOrder.ID, off: off.ID, latest: latest.ID, resting: resting.ID, probed: probed.ID,
+		customer: customer, well: well.ID, dead: dead.ID, ordered: inOrder.ID, off: off.ID,
+		latest: latest.ID, resting: resting.ID, probed: probed.ID,
 		wellKey: well.KeyID, rareKey: rare.KeyID, freshStream: customer.Ref().Stream(),
 	}
 }

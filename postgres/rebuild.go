@@ -76,7 +76,8 @@ type streamHead struct {
 func (s *Store) streamsAfter(ctx context.Context, after string) ([]streamHead, error) {
 	var heads []streamHead
 	err := s.list(ctx, &heads, "streams", `SELECT stream, company_id, customer_id, coalesce(proposal_id, customer_id) AS entity_id
-		FROM events WHERE stream > $1 AND stream < '`+string(pipeline.KindWebhook)+`-' AND version = 1 ORDER BY stream LIMIT $2`, after, rebuildPage)
+		FROM events
+		WHERE stream > $1 AND stream < '`+string(pipeline.KindWebhook)+`-' AND version = 1 ORDER BY stream LIMIT $2`, after, rebuildPage)
 	return heads, err
 }
 

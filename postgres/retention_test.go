@@ -90,9 +90,9 @@ func TestPositionBefore(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
 	other := newCompany(t, d.Store)
-	var want []int64
-	var times []time.Time
-	for range 10 {
+	const many = 10
+	want, times := make([]int64, 0, many), make([]time.Time, 0, many)
+	for range many {
 		c := newCustomer(t, d.Store, 1)
 		newCustomer(t, d.Store, other)
 		events := feed(t, d, pipeline.FeedQuery{CompanyID: 1, After: lastOf(want), Limit: 10})

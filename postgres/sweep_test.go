@@ -24,7 +24,10 @@ func TestSweepFindsWhatNobodyLooksAfter(t *testing.T) {
 		{name: "due for long, and rested long ago", late: 5, health: "rest_until = now() - interval '2 minutes'", want: true},
 		{name: "due for long, but paced", late: 5, health: "paced_until = now() + interval '1 minute'"},
 		{name: "a replay stands still", health: "wakes_at = NULL", replay: "now() - interval '2 minutes'", want: true},
-		{name: "a replay stands still, the workflow is lost at work", health: "wakes_at = '-infinity'", replay: "now() - interval '2 minutes'", want: true},
+		{
+			name: "a replay stands still, the workflow is lost at work", health: "wakes_at = '-infinity'",
+			replay: "now() - interval '2 minutes'", want: true,
+		},
 		{name: "a replay gets on", health: "wakes_at = '-infinity'", replay: "now()"},
 		{name: "a replay that waits for its turn", health: "wakes_at = now() + interval '1 minute'", replay: "now() - interval '2 minutes'"},
 		{name: "a replay of an endpoint that rests", health: "rest_until = now() + interval '1 minute'", replay: "now() - interval '2 minutes'"},
