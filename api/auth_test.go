@@ -47,7 +47,7 @@ func reach(route string) []pipeline.Role {
 		return []pipeline.Role{pipeline.RoleAdmin}
 	case strings.HasPrefix(path, "/v1/customers"), strings.HasPrefix(path, "/v1/proposals"):
 		return []pipeline.Role{pipeline.RoleAdmin, pipeline.RoleApp}
-	case strings.HasPrefix(path, "/v1/webhooks") && !strings.HasPrefix(route, http.MethodGet):
+	case (strings.HasPrefix(path, "/v1/webhooks") || strings.HasPrefix(path, "/v1/deliveries")) && !strings.HasPrefix(route, http.MethodGet):
 		return []pipeline.Role{pipeline.RoleAdmin, pipeline.RolePartner}
 	default: // reading webhooks and deliveries, the feed, the catalogue
 		return []pipeline.Role{pipeline.RoleAdmin, pipeline.RoleApp, pipeline.RolePartner}

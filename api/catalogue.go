@@ -11,7 +11,8 @@ import (
 )
 
 // eventType describes an event type: what it means, what other systems call it, the schema of
-// its payload, and an example of a payload and of the data that a caller gives.
+// its payload, and an example of a payload and of the data that a caller gives: null for an
+// operational event, which nobody asks for.
 type eventType struct {
 	pipeline.Entry
 	Schema      json.RawMessage `json:"schema"`
@@ -21,7 +22,7 @@ type eventType struct {
 
 // describeEventTypes puts the catalogue and the schemas together.
 func describeEventTypes() ([]eventType, error) {
-	entries := pipeline.Catalogue()
+	entries := append(pipeline.Catalogue(), pipeline.Notices()...)
 	types := make([]eventType, len(entries))
 	for i, entry := range entries {
 		schema, err := schemas.Payload(entry.Type)
@@ -32,11 +33,13 @@ func describeEventTypes() ([]eventType, error) {
 		if err != nil {
 			return nil, err
 		}
-		data, err := schemas.DataExample(entry.Type)
-		if err != nil {
+		types[i] = eventType{Entry: entry, Schema: schema, Example: example}
+		if entry.Type.Operational() {
+			continue
+		}
+		if types[i].DataExample, err = schemas.DataExample(entry.Type); err != nil {
 			return nil, err
 		}
-		types[i] = eventType{Entry: entry, Schema: schema, Example: example, DataExample: data}
 	}
 	return types, nil
 }

@@ -33,10 +33,29 @@ func decode(c *gin.Context, schema string, into any) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := schemas.Validate(schema, body); err != nil {
+	if len(body) == 0 {
+		return nil, invalid("the body is missing: send a JSON object")
+	}
+	return body, decodeBody(body, schema, into)
+}
+
+// decodeOptional is decode for a request that may have nothing to say: no body is the same as {}.
+func decodeOptional(c *gin.Context, schema string, into any) ([]byte, error) {
+	body, err := readBody(c.Request)
+	if err != nil {
 		return nil, err
 	}
-	return body, unmarshal(body, into)
+	if len(body) == 0 {
+		body = []byte("{}")
+	}
+	return body, decodeBody(body, schema, into)
+}
+
+// decodeNothing is decodeOptional for a request that has nothing to say at all.
+func decodeNothing(c *gin.Context) error {
+	var nothing struct{}
+	_, err := decodeOptional(c, schemas.Nothing, &nothing)
+	return err
 }
 
 // decodeKeyed is decode for a request that changes something, with the caller's idempotency key.
@@ -46,6 +65,22 @@ func decodeKeyed(c *gin.Context, schema string, into any) (pipeline.Idempotency,
 		return pipeline.Idempotency{}, err
 	}
 	return idempotency(c, body)
+}
+
+// decodeOptionalKeyed is decodeOptional with the caller's idempotency key.
+func decodeOptionalKeyed(c *gin.Context, schema string, into any) (pipeline.Idempotency, error) {
+	body, err := decodeOptional(c, schema, into)
+	if err != nil {
+		return pipeline.Idempotency{}, err
+	}
+	return idempotency(c, body)
+}
+
+func decodeBody(body []byte, schema string, into any) error {
+	if err := schemas.Validate(schema, body); err != nil {
+		return err
+	}
+	return unmarshal(body, into)
 }
 
 // unmarshal decodes what a schema has passed. Should the schema have been too kind, that is
@@ -63,9 +98,10 @@ func unmarshal(body []byte, into any) error {
 	return nil
 }
 
+// readBody gives nothing where there is no body.
 func readBody(r *http.Request) ([]byte, error) {
 	if r.ContentLength == 0 {
-		return nil, invalid("the body is missing: send a JSON object")
+		return nil, nil
 	}
 	if err := checkContentType(r.Header); err != nil {
 		return nil, err
@@ -76,9 +112,6 @@ func readBody(r *http.Request) ([]byte, error) {
 	}
 	if len(body) > maxBody {
 		return nil, tooLarge(r)
-	}
-	if len(body) == 0 {
-		return nil, invalid("the body is missing: send a JSON object")
 	}
 	return body, nil
 }
@@ -105,8 +138,11 @@ func checkContentType(h http.Header) error {
 }
 
 // pathID reads the id in the path. What cannot be an id is the id of nothing.
-func pathID(c *gin.Context) (int64, error) {
-	id, ok := parseID(c.Param("id"))
+func pathID(c *gin.Context) (int64, error) { return pathPart(c, "id") }
+
+// pathPart reads an id that the path has under a name.
+func pathPart(c *gin.Context, name string) (int64, error) {
+	id, ok := parseID(c.Param(name))
 	if !ok {
 		return 0, pipeline.Errorf(pipeline.CodeNotFound, "an id is a whole number from 1 on")
 	}
@@ -133,4 +169,10 @@ func answer(c *gin.Context, status int, v any) error {
 func created(c *gin.Context, location string, id int64, v any) error {
 	c.Header("Location", location+strconv.FormatInt(id, 10))
 	return answer(c, http.StatusCreated, v)
+}
+
+// accepted answers a request for something that goes on by itself: 202 and where to follow it.
+func accepted(c *gin.Context, location string, v any) error {
+	c.Header("Location", location)
+	return answer(c, http.StatusAccepted, v)
 }

@@ -2,11 +2,14 @@ package api
 
 import (
 	"net/http"
+	"strconv"
 
 	"github.com/gin-gonic/gin"
 
 	"github.com/dealwright/dealwright/pipeline"
 )
+
+const deliveriesPath = "/v1/deliveries/"
 
 // listDeliveries answers GET /v1/deliveries, those of the newest event first; a partner sees
 // those of its own webhooks.
@@ -43,4 +46,23 @@ func (s *Server) getDelivery(c *gin.Context) error {
 		return err
 	}
 	return answer(c, http.StatusOK, delivery)
+}
+
+// resendDelivery answers POST /v1/deliveries/{id}/resend: the delivery is due now, whatever has
+// become of it, and its retry schedule begins anew.
+func (s *Server) resendDelivery(c *gin.Context) error {
+	id, err := pathID(c)
+	if err != nil {
+		return err
+	}
+	if err := decodeNothing(c); err != nil {
+		return err
+	}
+	ctx := c.Request.Context()
+	delivery, err := s.store.Resend(ctx, caller(c).CompanyID, partnerKey(c), id)
+	if err != nil {
+		return err
+	}
+	s.wake(ctx, delivery.WebhookID)
+	return accepted(c, deliveriesPath+strconv.FormatInt(delivery.ID, 10), delivery)
 }

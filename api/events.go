@@ -20,8 +20,9 @@ type feedAnswer struct {
 	Position int64 `json:"position"`
 }
 
-// feed answers GET /v1/events: the company's events after a position, in order. With wait it
-// waits that long for one to happen where there is none yet.
+// feed answers GET /v1/events: the company's events after a position, in order, operational
+// ones only where types names them. With wait it waits that long for one to happen where there
+// is none yet.
 func (s *Server) feed(c *gin.Context) error {
 	query := newQuery(c)
 	q := pipeline.FeedQuery{
@@ -69,10 +70,10 @@ func (q *query) eventTypes(name string) []string {
 	return slices.Compact(types)
 }
 
-// matching lists the event types that a pattern stands for.
+// matching lists the event types that a pattern stands for, operational ones too.
 func matching(pattern string) []string {
 	var types []string
-	for _, entry := range pipeline.Catalogue() {
+	for _, entry := range append(pipeline.Catalogue(), pipeline.Notices()...) {
 		if slices.Contains(pipeline.Patterns(entry.Type), pattern) {
 			types = append(types, string(entry.Type))
 		}

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -23,12 +24,16 @@ type fakeStore struct {
 	events     []pipeline.Event
 	webhooks   []pipeline.Webhook
 	deliveries []pipeline.Delivery
+	replays    []pipeline.Replay
+	gaps       pipeline.Gaps
+	stats      []pipeline.StatsHour
 	remembered map[string]*remembered
-	released   bool  // what UpdateWebhook answers
-	broken     error // what everything but Authenticate answers
-	panics     bool  // what Customer does
-	lookedUp   int   // how often Statuses was asked
-	asked      int   // how often LastPosition was asked
+	asks       []any   // the questions about replays, gaps, statistics, starts and rotations
+	released   []int64 // what UpdateWebhook, EnableWebhook and DisableWebhook answer
+	broken     error   // what everything but Authenticate answers
+	panics     bool    // what Customer does
+	lookedUp   int     // how often Statuses was asked
+	asked      int     // how often LastPosition was asked
 }
 
 // remembered is what a request with an idempotency key led to.
@@ -38,6 +43,8 @@ type remembered struct {
 	eventID     string
 	webhook     pipeline.Webhook
 	key         pipeline.NewKey
+	replay      pipeline.Replay
+	secret      string
 	done        bool
 }
 
@@ -344,7 +351,7 @@ func (s *fakeStore) Timeline(
 }
 
 func (s *fakeStore) CreateWebhook(
-	_ context.Context, w pipeline.Webhook, idem pipeline.Idempotency,
+	_ context.Context, w pipeline.Webhook, start pipeline.Start, idem pipeline.Idempotency,
 ) (pipeline.Webhook, bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -358,7 +365,8 @@ func (s *fakeStore) CreateWebhook(
 	if known.done {
 		return known.webhook, true, nil
 	}
-	w.ID, w.CreatedAt, w.UpdatedAt = s.id(), s.now, s.now
+	s.asks = append(s.asks, start)
+	w.ID, w.CreatedAt, w.UpdatedAt, w.CatchingUp = s.id(), s.now, s.now, start.Past
 	s.webhooks = append(s.webhooks, w)
 	known.webhook, known.done = w, true
 	return w, false, nil
@@ -387,12 +395,35 @@ func (s *fakeStore) Webhooks(_ context.Context, companyID, partnerKey int64, pag
 	return newestFirst(out, page, func(w pipeline.Webhook) int64 { return w.ID }), s.broken
 }
 
-func (s *fakeStore) UpdateWebhook(_ context.Context, w pipeline.Webhook) (pipeline.Webhook, bool, error) {
+func (s *fakeStore) UpdateWebhook(_ context.Context, w pipeline.Webhook) (pipeline.Webhook, []int64, error) {
+	return s.changeWebhook(w.ID, func(kept *pipeline.Webhook) { *kept = w })
+}
+
+func (s *fakeStore) EnableWebhook(_ context.Context, _, id int64, skipHeld bool) (pipeline.Webhook, []int64, error) {
+	return s.changeWebhook(id, func(w *pipeline.Webhook) {
+		w.Active, w.DisabledReason = true, ""
+		s.asks = append(s.asks, skipHeld)
+	})
+}
+
+func (s *fakeStore) DisableWebhook(_ context.Context, _, id int64) (pipeline.Webhook, []int64, error) {
+	return s.changeWebhook(id, func(w *pipeline.Webhook) { w.Active, w.DisabledReason = false, pipeline.DisabledByHand })
+}
+
+func (s *fakeStore) changeWebhook(id int64, change func(*pipeline.Webhook)) (pipeline.Webhook, []int64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	i := slices.IndexFunc(s.webhooks, func(other pipeline.Webhook) bool { return other.ID == w.ID })
-	s.webhooks[i] = w
-	return w, s.released, s.broken
+	if s.broken != nil {
+		return pipeline.Webhook{}, nil, s.broken
+	}
+	w := s.kept(id)
+	change(w)
+	return *w, s.released, nil
+}
+
+// kept is the webhook as it is kept; the API asks only for those that are there.
+func (s *fakeStore) kept(id int64) *pipeline.Webhook {
+	return &s.webhooks[slices.IndexFunc(s.webhooks, func(w pipeline.Webhook) bool { return w.ID == id })]
 }
 
 func (s *fakeStore) DeleteWebhook(_ context.Context, _, id int64) error {
@@ -432,6 +463,140 @@ func (s *fakeStore) owns(companyID, partnerKey int64, d pipeline.Delivery) bool 
 	})
 }
 
+func (s *fakeStore) Resend(ctx context.Context, companyID, partnerKey, id int64) (pipeline.Delivery, error) {
+	d, err := s.Delivery(ctx, companyID, partnerKey, id)
+	if err != nil {
+		return d, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.kept(d.WebhookID).Active {
+		return d, pipeline.Errorf(pipeline.CodeConflict, "the webhook is not active: enable it first")
+	}
+	d.Status, d.NextAttemptAt = pipeline.DeliveryPending, pipeline.Instant(s.now)
+	return d, nil
+}
+
+func (s *fakeStore) RotateSecret(
+	_ context.Context, companyID, id int64, secret string, overlap time.Duration, idem pipeline.Idempotency,
+) (string, time.Time, bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.broken != nil {
+		return "", time.Time{}, false, s.broken
+	}
+	known, err := s.once(companyID, idem)
+	if err != nil {
+		return "", time.Time{}, false, err
+	}
+	var until time.Time
+	if overlap > 0 {
+		until = s.now.Add(overlap)
+	}
+	if known.done {
+		return known.secret, until, true, nil
+	}
+	s.kept(id).Signing.Secret = secret
+	known.secret, known.done = secret, true
+	return secret, until, false, nil
+}
+
+func (s *fakeStore) SigningSeed(context.Context, int64, int64) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return bytes.Repeat([]byte{7}, 32), s.broken
+}
+
+func (s *fakeStore) StartReplay(_ context.Context, r pipeline.NewReplay, idem pipeline.Idempotency) (pipeline.Replay, bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.broken != nil {
+		return pipeline.Replay{}, false, s.broken
+	}
+	known, err := s.once(r.CompanyID, idem)
+	if err != nil {
+		return pipeline.Replay{}, false, err
+	}
+	if known.done {
+		return known.replay, true, nil
+	}
+	if !s.kept(r.WebhookID).Active {
+		return pipeline.Replay{}, false, pipeline.Errorf(pipeline.CodeConflict, "the webhook is not active: enable it first")
+	}
+	if slices.ContainsFunc(s.replays, func(other pipeline.Replay) bool { return other.WebhookID == r.WebhookID && !over(other) }) {
+		return pipeline.Replay{}, false, pipeline.Errorf(pipeline.CodeConflict, "a replay is under way: wait for its end, or cancel it")
+	}
+	s.asks = append(s.asks, r)
+	replay := pipeline.Replay{
+		ID: s.id(), WebhookID: r.WebhookID, Kind: r.Kind, Status: pipeline.ReplayRunning,
+		After: r.After, Until: cmp.Or(r.Until, int64(len(s.events))), Types: r.Types, Position: r.After, CreatedAt: s.now,
+	}
+	s.replays = append(s.replays, replay)
+	known.replay, known.done = replay, true
+	return replay, false, nil
+}
+
+func over(r pipeline.Replay) bool {
+	return r.Status == pipeline.ReplayCancelled || r.Status == pipeline.ReplayDone
+}
+
+func (s *fakeStore) Replays(_ context.Context, _, webhookID int64, page pipeline.Page) ([]pipeline.Replay, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	rows := slices.DeleteFunc(slices.Clone(s.replays), func(r pipeline.Replay) bool { return r.WebhookID != webhookID })
+	return newestFirst(rows, page, func(r pipeline.Replay) int64 { return r.ID }), s.broken
+}
+
+func (s *fakeStore) Replay(_ context.Context, _, webhookID, id int64) (pipeline.Replay, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.replays {
+		if r.ID == id && r.WebhookID == webhookID {
+			return r, s.broken
+		}
+	}
+	return pipeline.Replay{}, cmp.Or(s.broken, notFound("replay"))
+}
+
+func (s *fakeStore) SetReplayStatus(
+	_ context.Context, _, webhookID, id int64, status pipeline.ReplayStatus,
+) (pipeline.Replay, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, r := range s.replays {
+		if r.ID != id || r.WebhookID != webhookID {
+			continue
+		}
+		if over(r) {
+			return r, pipeline.Errorf(pipeline.CodeConflict, "the replay is over: start another one")
+		}
+		s.replays[i].Status = status
+		return s.replays[i], s.broken
+	}
+	return pipeline.Replay{}, cmp.Or(s.broken, notFound("replay"))
+}
+
+func (s *fakeStore) Gaps(_ context.Context, q pipeline.GapQuery) (pipeline.Gaps, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asks = append(s.asks, q)
+	return s.gaps, s.broken
+}
+
+func (s *fakeStore) Stats(_ context.Context, _, _ int64, since time.Time) ([]pipeline.StatsHour, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asks = append(s.asks, since)
+	return s.stats, s.broken
+}
+
+// lastAsk is the last of the questions that the store was asked.
+func (s *fakeStore) lastAsk() any {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.asks[len(s.asks)-1]
+}
+
 // fakeEngine decides commands on the spot and records them in the fake store.
 type fakeEngine struct {
 	store *fakeStore
@@ -441,6 +606,8 @@ type fakeEngine struct {
 	repeats   bool // as Temporal's client does where the first answer was lost
 	submitted []workflows.Submission
 	woken     []int64
+	samples   []workflows.TestInput
+	answer    workflows.TestResult // to samples
 }
 
 func (e *fakeEngine) Ping(context.Context) error {
@@ -454,6 +621,13 @@ func (e *fakeEngine) WakeWebhook(_ context.Context, webhookID int64) error {
 	defer e.mu.Unlock()
 	e.woken = append(e.woken, webhookID)
 	return e.broken
+}
+
+func (e *fakeEngine) SendTest(_ context.Context, t workflows.TestInput) (workflows.TestResult, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.samples = append(e.samples, t)
+	return e.answer, e.broken
 }
 
 func (e *fakeEngine) Submit(_ context.Context, sub workflows.Submission) (workflows.Outcome, error) {
@@ -494,9 +668,13 @@ func decide[S pipeline.State[S]](store *fakeStore, state S, sub workflows.Submis
 // fakeTargets lets every URL pass but those on forbidden.example.
 type fakeTargets struct{}
 
-func (fakeTargets) VetURL(_ context.Context, rawURL string) error {
+func (t fakeTargets) VetURL(ctx context.Context, rawURL string) error {
+	return t.VetAt(ctx, rawURL, "/url")
+}
+
+func (fakeTargets) VetAt(_ context.Context, rawURL, pointer string) error {
 	if strings.Contains(rawURL, "forbidden.example") {
-		return pipeline.Invalid(pipeline.FieldError{Pointer: "/url", Detail: "may not be reached"})
+		return pipeline.Invalid(pipeline.FieldError{Pointer: pointer, Detail: "may not be reached"})
 	}
 	return nil
 }

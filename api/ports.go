@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"time"
 
 	"github.com/dealwright/dealwright/pipeline"
 	"github.com/dealwright/dealwright/workflows"
@@ -15,6 +16,9 @@ type Store interface {
 	EntityStore
 	EventStore
 	WebhookStore
+	SigningStore
+	ReplayStore
+	ReportStore
 	DeliveryStore
 }
 
@@ -51,29 +55,64 @@ type EventStore interface {
 }
 
 // WebhookStore keeps partners' subscriptions. A partnerKey other than 0 finds only its own.
+//
+// What changes a webhook may give other webhooks something to do, since those may be told
+// about it; wake names all whose workflow has something to do now.
 type WebhookStore interface {
-	CreateWebhook(ctx context.Context, w pipeline.Webhook, idem pipeline.Idempotency) (created pipeline.Webhook, replayed bool, err error)
+	CreateWebhook(
+		ctx context.Context, w pipeline.Webhook, start pipeline.Start, idem pipeline.Idempotency,
+	) (created pipeline.Webhook, replayed bool, err error)
 	Webhook(ctx context.Context, companyID, partnerKey, id int64) (pipeline.Webhook, error)
 	Webhooks(ctx context.Context, companyID, partnerKey int64, page pipeline.Page) ([]pipeline.Webhook, error)
-	UpdateWebhook(ctx context.Context, w pipeline.Webhook) (updated pipeline.Webhook, released bool, err error)
+	UpdateWebhook(ctx context.Context, w pipeline.Webhook) (updated pipeline.Webhook, wake []int64, err error)
+	EnableWebhook(ctx context.Context, companyID, id int64, skipHeld bool) (enabled pipeline.Webhook, wake []int64, err error)
+	DisableWebhook(ctx context.Context, companyID, id int64) (disabled pipeline.Webhook, wake []int64, err error)
 	DeleteWebhook(ctx context.Context, companyID, id int64) error
 }
 
-// DeliveryStore knows who was told.
+// SigningStore keeps what deliveries are signed with. With an idempotency key, a second call of
+// RotateSecret answers what the first one did.
+type SigningStore interface {
+	RotateSecret(
+		ctx context.Context, companyID, id int64, secret string, overlap time.Duration, idem pipeline.Idempotency,
+	) (secretNow string, previousUntil time.Time, replayed bool, err error)
+	SigningSeed(ctx context.Context, companyID, id int64) ([]byte, error)
+}
+
+// ReplayStore keeps the replays of webhooks. CodeConflict means that there is one already, that
+// the webhook is not active, or that the replay is over.
+type ReplayStore interface {
+	StartReplay(ctx context.Context, r pipeline.NewReplay, idem pipeline.Idempotency) (started pipeline.Replay, replayed bool, err error)
+	Replays(ctx context.Context, companyID, webhookID int64, page pipeline.Page) ([]pipeline.Replay, error)
+	Replay(ctx context.Context, companyID, webhookID, id int64) (pipeline.Replay, error)
+	SetReplayStatus(ctx context.Context, companyID, webhookID, id int64, status pipeline.ReplayStatus) (pipeline.Replay, error)
+}
+
+// ReportStore knows how a webhook is doing.
+type ReportStore interface {
+	Gaps(ctx context.Context, q pipeline.GapQuery) (pipeline.Gaps, error)
+	Stats(ctx context.Context, companyID, webhookID int64, since time.Time) ([]pipeline.StatsHour, error)
+}
+
+// DeliveryStore knows who was told. Resend makes a delivery due now; CodeConflict means that
+// its webhook is not active.
 type DeliveryStore interface {
 	Deliveries(ctx context.Context, q pipeline.DeliveryQuery) ([]pipeline.Delivery, error)
 	Delivery(ctx context.Context, companyID, partnerKey, id int64) (pipeline.Delivery, error)
+	Resend(ctx context.Context, companyID, partnerKey, id int64) (pipeline.Delivery, error)
 }
 
 // Engine drives the lifecycles. Its errors too have a *pipeline.Error in their chain.
 type Engine interface {
 	Submit(ctx context.Context, s workflows.Submission) (workflows.Outcome, error)
 	WakeWebhook(ctx context.Context, webhookID int64) error
+	SendTest(ctx context.Context, t workflows.TestInput) (workflows.TestResult, error)
 	Ping(ctx context.Context) error
 }
 
-// Targets vets the URL of a webhook before it is saved: CodeInvalid, pointing at /url, where
-// events may not be sent there.
+// Targets vets URLs before they are saved: CodeInvalid where nothing may be sent there. VetURL
+// is about that of a webhook and points at /url, VetAt points where it is told to.
 type Targets interface {
 	VetURL(ctx context.Context, rawURL string) error
+	VetAt(ctx context.Context, rawURL, pointer string) error
 }

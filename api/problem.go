@@ -21,7 +21,7 @@ var answers = map[pipeline.Code]struct {
 	pipeline.CodeInvalid:              {http.StatusUnprocessableEntity, "The input is not valid"},
 	pipeline.CodeIdempotencyKeyReused: {http.StatusUnprocessableEntity, "The Idempotency-Key was used for another request"},
 	pipeline.CodeIllegalTransition:    {http.StatusConflict, "This may not happen now"},
-	pipeline.CodeConflict:             {http.StatusConflict, "Somebody else was faster"},
+	pipeline.CodeConflict:             {http.StatusConflict, "This does not go with how things stand"},
 	pipeline.CodeNotFound:             {http.StatusNotFound, "Not found"},
 	pipeline.CodeUnauthenticated:      {http.StatusUnauthorized, "A valid API key is needed"},
 	pipeline.CodeForbidden:            {http.StatusForbidden, "The API key does not reach that far"},
@@ -132,4 +132,21 @@ func faults(fields []pipeline.FieldError) []fault {
 // invalid says that the input as a whole, or a header of it, is wrong.
 func invalid(format string, args ...any) error {
 	return pipeline.Invalid(pipeline.FieldError{Detail: fmt.Sprintf(format, args...)})
+}
+
+// allInvalid makes one refusal of several. An error that is no refusal of the input comes
+// first.
+func allInvalid(errs ...error) error {
+	var fields []pipeline.FieldError
+	for _, err := range errs {
+		if err == nil {
+			continue
+		}
+		e, ok := errors.AsType[*pipeline.Error](err)
+		if !ok || e.Code != pipeline.CodeInvalid {
+			return err
+		}
+		fields = append(fields, e.Fields...)
+	}
+	return pipeline.Invalid(fields...)
 }

@@ -107,6 +107,7 @@ func (s *Server) Routes() []Route {
 	customers := append([]string{"status", "q", "owner_id"}, paged...)
 	proposals := append([]string{"status", "contract_status", "customer_id"}, paged...)
 	deliveries := append([]string{"webhook_id", "status", "event_id"}, paged...)
+	gaps := append([]string{"after", "until"}, paged...)
 	feed := []string{"after", "types", "limit", "wait"}
 	return []Route{
 		{http.MethodPost, "/v1/customers", drivers, nil, s.createCustomer},
@@ -132,8 +133,25 @@ func (s *Server) Routes() []Route {
 		{http.MethodGet, "/v1/webhooks/:id", everyone, nil, s.getWebhook},
 		{http.MethodPatch, "/v1/webhooks/:id", subscribers, nil, s.patchWebhook},
 		{http.MethodDelete, "/v1/webhooks/:id", subscribers, nil, s.deleteWebhook},
+
+		{http.MethodPost, "/v1/webhooks/:id/enable", subscribers, nil, s.enableWebhook},
+		{http.MethodPost, "/v1/webhooks/:id/disable", subscribers, nil, s.disableWebhook},
+		{http.MethodPost, "/v1/webhooks/:id/test", subscribers, nil, s.testWebhook},
+		{http.MethodPost, "/v1/webhooks/:id/rotate-secret", subscribers, nil, s.rotateSecret},
+		{http.MethodGet, "/v1/webhooks/:id/public-key", everyone, nil, s.publicKey},
+		{http.MethodPost, "/v1/webhooks/:id/replay", subscribers, nil, s.replayEvents},
+		{http.MethodPost, "/v1/webhooks/:id/recover", subscribers, nil, s.recoverDeliveries},
+		{http.MethodGet, "/v1/webhooks/:id/replays", everyone, paged, s.listReplays},
+		{http.MethodGet, "/v1/webhooks/:id/replays/:rid", everyone, nil, s.getReplay},
+		{http.MethodPost, "/v1/webhooks/:id/replays/:rid/pause", subscribers, nil, s.setReplay(pipeline.ReplayPaused)},
+		{http.MethodPost, "/v1/webhooks/:id/replays/:rid/resume", subscribers, nil, s.setReplay(pipeline.ReplayRunning)},
+		{http.MethodPost, "/v1/webhooks/:id/replays/:rid/cancel", subscribers, nil, s.setReplay(pipeline.ReplayCancelled)},
+		{http.MethodGet, "/v1/webhooks/:id/gaps", everyone, gaps, s.listGaps},
+		{http.MethodGet, "/v1/webhooks/:id/stats", everyone, []string{"hours"}, s.showStats},
+
 		{http.MethodGet, "/v1/deliveries", everyone, deliveries, s.listDeliveries},
 		{http.MethodGet, "/v1/deliveries/:id", everyone, nil, s.getDelivery},
+		{http.MethodPost, "/v1/deliveries/:id/resend", subscribers, nil, s.resendDelivery},
 
 		{http.MethodPost, "/v1/keys", admins, nil, s.createKey},
 		{http.MethodGet, "/v1/keys", admins, paged, s.listKeys},

@@ -2,10 +2,11 @@ package api
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/base64"
 	"fmt"
 	"net/http"
+	"slices"
+	"strconv"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -17,18 +18,21 @@ const webhooksPath = "/v1/webhooks/"
 
 // newWebhook is the body of POST /v1/webhooks.
 type newWebhook struct {
+	webhookSettings
+
 	URL         string        `json:"url"`
 	Events      []string      `json:"events"`
 	Format      string        `json:"format"`
+	Start       place         `json:"start"`
 	Secret      string        `json:"secret"`
 	Active      *bool         `json:"active"`
-	Ordered     bool          `json:"ordered"`
 	Description pipeline.Text `json:"description"`
 }
 
 // createdWebhook is a webhook at the one moment when its secret is shown.
 type createdWebhook struct {
 	pipeline.Webhook
+
 	Secret string `json:"secret"`
 }
 
@@ -39,57 +43,69 @@ func (s *Server) createWebhook(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	w := pipeline.Webhook{
-		CompanyID: caller(c).CompanyID, KeyID: caller(c).ID,
-		URL: in.URL, Format: in.Format, Signing: pipeline.Signing{Secret: in.Secret},
-		Active: in.Active == nil || *in.Active, Ordered: in.Ordered, Description: in.Description,
-	}
-	if w.Format == "" {
-		w.Format = pipeline.FormatNative
-	}
-	if w.Signing.Secret == "" {
-		w.Signing.Secret = newSecret()
-	}
-	if w.Events, err = subscription(in.Events); err != nil {
-		return err
-	}
 	ctx := c.Request.Context()
-	if err := s.targets.VetURL(ctx, w.URL); err != nil {
+	w, err := s.newWebhook(ctx, caller(c), in)
+	if err != nil {
 		return err
 	}
-	w, replayed, err := s.store.CreateWebhook(ctx, w, idem)
+	start, err := s.start(ctx, in.Start)
+	if err != nil {
+		return err
+	}
+	w, replayed, err := s.store.CreateWebhook(ctx, w, start, idem)
 	if err != nil {
 		return err
 	}
 	if replayed {
 		markReplayed(c)
+	} else if start.Past {
+		s.wake(ctx, w.ID)
 	}
 	return created(c, webhooksPath, w.ID, createdWebhook{Webhook: w, Secret: w.Signing.Secret})
 }
 
-// newSecret makes a signing secret in the form that Standard Webhooks gives it.
-func newSecret() string {
-	b := make([]byte, 32)
-	rand.Read(b) // never fails: crypto/rand ends the process instead
-	return "whsec_" + base64.StdEncoding.EncodeToString(b)
+// newWebhook puts a webhook together, with what its owner left out filled in, and refuses what
+// cannot be.
+func (s *Server) newWebhook(ctx context.Context, owner pipeline.Key, in newWebhook) (pipeline.Webhook, error) {
+	w := pipeline.Webhook{
+		CompanyID: owner.CompanyID, KeyID: owner.ID,
+		URL: in.URL, Format: in.Format, Timeout: pipeline.DefaultTimeout, MaxConcurrency: pipeline.DefaultMaxConcurrency,
+		Active: in.Active == nil || *in.Active, Description: in.Description,
+	}
+	if w.Format == "" {
+		w.Format = pipeline.FormatNative
+	}
+	var errs [3]error
+	w.Events, errs[0] = subscription(in.Events)
+	w.Signing.Secret, errs[1] = secretOr(in.Secret)
+	w, errs[2] = in.apply(w, s.now())
+	if err := allInvalid(errs[:]...); err != nil {
+		return w, err
+	}
+	return w, allInvalid(s.targets.VetURL(ctx, w.URL), s.vetTokens(ctx, w.Auth))
 }
 
 // subscription checks the patterns of a webhook and drops those that are there twice.
 func subscription(patterns []string) ([]string, error) {
-	seen := map[string]bool{}
-	once := make([]string, 0, len(patterns))
 	for i, pattern := range patterns {
 		if len(matching(pattern)) == 0 {
 			return nil, pipeline.Invalid(pipeline.FieldError{
 				Pointer: fmt.Sprintf("/events/%d", i), Detail: "is no event type and no family of them",
 			})
 		}
-		if !seen[pattern] {
-			seen[pattern] = true
-			once = append(once, pattern)
+	}
+	return once(patterns), nil
+}
+
+// once drops what is there twice.
+func once(texts []string) []string {
+	out := make([]string, 0, len(texts))
+	for _, text := range texts {
+		if !slices.Contains(out, text) {
+			out = append(out, text)
 		}
 	}
-	return once, nil
+	return out
 }
 
 // listWebhooks answers GET /v1/webhooks, newest first.
@@ -126,11 +142,12 @@ func (s *Server) webhook(c *gin.Context) (pipeline.Webhook, error) {
 
 // webhookPatch is the body of PATCH /v1/webhooks/{id}: what is there is changed.
 type webhookPatch struct {
+	webhookSettings
+
 	URL         string                        `json:"url"`
 	Events      []string                      `json:"events"`
 	Format      string                        `json:"format"`
 	Active      *bool                         `json:"active"`
-	Ordered     *bool                         `json:"ordered"`
 	Description pipeline.Given[pipeline.Text] `json:"description"`
 }
 
@@ -145,26 +162,36 @@ func (s *Server) patchWebhook(c *gin.Context) error {
 		return err
 	}
 	ctx := c.Request.Context()
-	if in.URL != "" && in.URL != w.URL {
-		if err := s.targets.VetURL(ctx, in.URL); err != nil {
-			return err
-		}
-	}
-	if w, err = in.apply(w); err != nil {
-		return err
-	}
-	w, released, err := s.store.UpdateWebhook(ctx, w)
+	changed, err := in.applyTo(w, s.now())
 	if err != nil {
 		return err
 	}
-	if released {
-		s.wake(ctx, w.ID)
+	if err := s.vetChange(ctx, in, w, changed); err != nil {
+		return err
 	}
-	return answer(c, http.StatusOK, w)
+	changed, wake, err := s.store.UpdateWebhook(ctx, changed)
+	if err != nil {
+		return err
+	}
+	s.wake(ctx, wake...)
+	return answer(c, http.StatusOK, changed)
 }
 
-// apply gives the webhook with what is to change changed.
-func (in webhookPatch) apply(w pipeline.Webhook) (pipeline.Webhook, error) {
+// vetChange looks at new addresses alone: one that was fine may be saved with the rest again,
+// though its name resolves to nothing at the moment.
+func (s *Server) vetChange(ctx context.Context, in webhookPatch, before, after pipeline.Webhook) error {
+	var errs [2]error
+	if after.URL != before.URL {
+		errs[0] = s.targets.VetURL(ctx, after.URL)
+	}
+	if in.Auth.Set {
+		errs[1] = s.vetTokens(ctx, after.Auth)
+	}
+	return allInvalid(errs[:]...)
+}
+
+// applyTo gives the webhook with what is to change changed.
+func (in webhookPatch) applyTo(w pipeline.Webhook, now time.Time) (pipeline.Webhook, error) {
 	if in.Format != "" && in.Format != w.Format {
 		return w, pipeline.Invalid(pipeline.FieldError{Pointer: "/format", Detail: "cannot be changed: make another webhook"})
 	}
@@ -174,27 +201,29 @@ func (in webhookPatch) apply(w pipeline.Webhook) (pipeline.Webhook, error) {
 	if in.Active != nil {
 		w.Active = *in.Active
 	}
-	if in.Ordered != nil {
-		w.Ordered = *in.Ordered
-	}
 	if in.Description.Set {
 		w.Description = in.Description.Value
 	}
-	if in.Events == nil {
-		return w, nil
+	var errs [2]error
+	if in.Events != nil {
+		w.Events, errs[0] = subscription(in.Events)
 	}
-	var err error
-	w.Events, err = subscription(in.Events)
-	return w, err
+	w, errs[1] = in.apply(w, now)
+	return w, allInvalid(errs[:]...)
 }
 
-// wake starts a webhook's workflow, which has something to do now. The change that led to it
-// is committed, so a failure here is none of the caller's: the sweep will find what is due.
-func (s *Server) wake(ctx context.Context, webhookID int64) {
-	if err := s.engine.WakeWebhook(ctx, webhookID); err != nil {
-		s.logger.WarnContext(ctx, "webhook not woken; the sweep will do it", "webhook_id", webhookID, "error", err)
+// wake starts the workflows of webhooks, which have something to do now. The change that led
+// to it is committed, so a failure here is none of the caller's: the sweep will find what is due.
+func (s *Server) wake(ctx context.Context, webhookIDs ...int64) {
+	for _, id := range webhookIDs {
+		if err := s.engine.WakeWebhook(ctx, id); err != nil {
+			s.logger.WarnContext(ctx, "webhook not woken; the sweep will do it", "webhook_id", id, "error", err)
+		}
 	}
 }
+
+// pathOf is where a webhook is to be found.
+func pathOf(webhookID int64) string { return webhooksPath + strconv.FormatInt(webhookID, 10) }
 
 // deleteWebhook answers DELETE /v1/webhooks/{id}.
 func (s *Server) deleteWebhook(c *gin.Context) error {

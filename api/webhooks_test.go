@@ -25,8 +25,11 @@ func TestCreateWebhook(t *testing.T) {
 	delete(got, "id")
 	delete(got, "secret")
 	require.Equal(t, object{
-		"company_id": 1.0, "url": "https://partner.example/hook", "events": []any{"proposal.*", "sms.sent"}, "format": "native",
-		"ordered": false, "active": true, "description": nil,
+		"company_id": 1.0, "url": "https://partner.example/hook", "events": []any{"proposal.*", "sms.sent"}, "filter": nil,
+		"format": "native", "auth": object{"type": "none"}, "headers": []any{},
+		"ordered": false, "latest_only": false, "retry_schedule": nil, "timeout": "5s", "rate_limit": nil, "max_concurrency": 20.0,
+		"active": true, "disabled_reason": nil, "catching_up": false,
+		"health": object{"failures": 0.0, "failing_since": nil, "rest_until": nil, "slow": false}, "description": nil,
 		"created_at": "2026-11-21T09:00:00.123456789Z", "updated_at": "2026-11-21T09:00:00.123456789Z",
 	}, got)
 }
@@ -62,12 +65,12 @@ func TestPatchWebhook(t *testing.T) {
 	require.Equal(t, "d", got["description"])
 	require.Empty(t, r.engine.woken)
 
-	r.store.released = true
+	r.store.released = []int64{r.store.webhooks[0].ID, 7}
 	got = r.call(http.MethodPatch, webhook, object{"active": true, "description": nil}).must(http.StatusOK)
 	require.Equal(t, true, got["active"])
 	require.Equal(t, true, got["ordered"], "what is left out stays")
 	require.Nil(t, got["description"])
-	require.Equal(t, []int64{r.store.webhooks[0].ID}, r.engine.woken)
+	require.Equal(t, r.store.released, r.engine.woken)
 
 	r.engine.broken = pipeline.Errorf(pipeline.CodeUnavailable, "temporal is away")
 	r.call(http.MethodPatch, webhook, object{"active": true}).must(http.StatusOK)
@@ -114,10 +117,19 @@ func TestDeliveries(t *testing.T) {
 func TestEventTypes(t *testing.T) {
 	t.Parallel()
 	rows := newRig(t).get("/v1/event-types", as(partner)).rows()
-	require.Len(t, rows, len(pipeline.Catalogue()))
+	lifecycles := len(pipeline.Catalogue())
+	require.Len(t, rows, lifecycles+len(pipeline.Notices()))
 	for _, row := range rows {
-		for _, field := range []string{"type", "description", "names", "schema", "example", "data_example"} {
+		for _, field := range []string{"type", "description", "names", "schema", "example"} {
 			require.NotNil(t, row[field], "%v: %s", row["type"], field)
 		}
+	}
+	for _, row := range rows[:lifecycles] {
+		require.NotNil(t, row["data_example"], row["type"])
+	}
+	for _, row := range rows[lifecycles:] {
+		require.Nil(t, row["data_example"], "nobody asks for %v", row["type"])
+		require.Equal(t, []any{"webhook"}, row["kinds"])
+		require.Equal(t, object{"solo": nil, "solarproof": nil, "solve360": nil, "sighten": nil}, row["names"])
 	}
 }

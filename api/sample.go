@@ -1,0 +1,117 @@
+package api
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/dealwright/dealwright/pipeline"
+	"github.com/dealwright/dealwright/schemas"
+)
+
+// samplePosition is that of every sample: the lowest, so that a receiver that keeps the highest
+// position it has seen is not misled.
+const samplePosition = 1
+
+// sample makes an event that never happened, out of the examples of the schemas: as if it had
+// happened now, to a company's example customer, proposal or webhook. Each has an id of its own.
+func sample(t pipeline.EventType, companyID int64, now time.Time) (pipeline.Event, error) {
+	payload, err := schemas.Example(t)
+	if err != nil {
+		return pipeline.Event{}, err
+	}
+	e := pipeline.Event{
+		Type: t, Timestamp: now, RecordedAt: now, Position: samplePosition, CompanyID: companyID, Payload: payload,
+	}
+	switch kind := sampleKind(t); kind {
+	case pipeline.KindCustomer:
+		err = happenToCustomer(&e)
+	case pipeline.KindProposal:
+		err = happenToProposal(&e)
+	default:
+		err = happenToWebhook(&e)
+	}
+	e.ID = pipeline.EventID(e.Stream, "sample "+uuid.NewString())
+	return e, err
+}
+
+// sampleKind is what an event of the type is mostly about.
+func sampleKind(t pipeline.EventType) pipeline.Kind {
+	entry, ok := pipeline.Lookup(t)
+	if !ok { // operational
+		return pipeline.KindWebhook
+	}
+	return entry.Kinds[0]
+}
+
+func happenToCustomer(e *pipeline.Event) error {
+	var customer pipeline.Customer
+	if err := example(pipeline.KindCustomer, &customer); err != nil {
+		return err
+	}
+	customer.CompanyID = e.CompanyID
+	e.CustomerID = pipeline.ID(customer.ID)
+	if e.Type == pipeline.TypeCustomerCreated {
+		customer = pipeline.NewCustomer(customer.CompanyID, customer.ID)
+	}
+	return happenTo(e, customer)
+}
+
+func happenToProposal(e *pipeline.Event) error {
+	var proposal pipeline.Proposal
+	if err := example(pipeline.KindProposal, &proposal); err != nil {
+		return err
+	}
+	proposal.CompanyID = e.CompanyID
+	e.CustomerID, e.ProposalID = pipeline.ID(proposal.CustomerID), pipeline.ID(proposal.ID)
+	if e.Type == pipeline.TypeProposalDrafted || e.Type == pipeline.TypeProposalRequested {
+		proposal = pipeline.NewProposal(proposal.CompanyID, proposal.CustomerID, proposal.ID)
+	}
+	return happenTo(e, proposal)
+}
+
+// happenTo makes the event the next one of the entity, and gives it the state after it.
+func happenTo[S pipeline.State[S]](e *pipeline.Event, before S) error {
+	ref := before.Ref()
+	e.Stream, e.Version = ref.Stream(), ref.Version+1
+	after, err := before.Apply(*e)
+	if err != nil {
+		return fmt.Errorf("sample of %s: %w", e.Type, err)
+	}
+	return keepState(e, after)
+}
+
+func happenToWebhook(e *pipeline.Event) error {
+	var state pipeline.NoticeState
+	if err := example(pipeline.KindWebhook, &state); err != nil {
+		return err
+	}
+	state.CompanyID = e.CompanyID
+	if e.Type == pipeline.TypeWebhookDisabled {
+		state.Active, state.DisabledReason = false, pipeline.DisabledFailed
+	}
+	e.Stream, e.Version = pipeline.StreamOf(pipeline.KindWebhook, state.ID), state.Version
+	return keepState(e, state)
+}
+
+func keepState(e *pipeline.Event, state any) error {
+	b, err := json.Marshal(state)
+	if err != nil {
+		return fmt.Errorf("encode state of a sample: %w", err)
+	}
+	e.State = b
+	return nil
+}
+
+func example(kind pipeline.Kind, into any) error {
+	b, err := schemas.StateExample(kind)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(b, into); err != nil {
+		return fmt.Errorf("decode the example of a %s: %w", kind, err)
+	}
+	return nil
+}
