@@ -1,6 +1,9 @@
 -- Replays and operational events have no place in the older schema. Events are append-only, so
 -- taking the operational ones out has to get past the trigger that says so.
 DROP FUNCTION position_before(bigint, timestamptz);
+DROP FUNCTION event_envelope(text, timestamptz, text, bigint, bigint, text, bigint, bigint, bigint, bigint, jsonb, jsonb, jsonb);
+DROP FUNCTION filter_matches(jsonb, jsonb), filter_operator(jsonb, text, jsonb), filter_among(jsonb, jsonb),
+    filter_order(jsonb, jsonb), filter_equal(jsonb, jsonb), filter_text(jsonb), filter_number(jsonb);
 DROP TABLE workers, replays;
 
 ALTER TABLE events DISABLE TRIGGER events_append_only;

@@ -116,3 +116,148 @@ BEGIN
     END LOOP;
     RETURN low;
 END $$;
+
+-- Filters. What one may say is checked when it is saved (pipeline.CheckFilter), so that nothing
+-- here has to raise an error, and nothing here may: it would be the append that fails.
+
+-- The number that a JSON value is: a number, or a text that is written like an amount ("12345.00").
+-- Longer texts are no amounts, and without exponents none is longer than it looks.
+CREATE FUNCTION filter_number(v jsonb) RETURNS numeric LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+DECLARE
+    s text;
+BEGIN
+    IF jsonb_typeof(v) = 'number' THEN
+        RETURN v::numeric;
+    ELSIF jsonb_typeof(v) <> 'string' THEN
+        RETURN NULL;
+    END IF;
+    s := v #>> '{}';
+    IF length(s) <= 40 AND s ~ '^-?[0-9]+(\.[0-9]+)?$' THEN
+        RETURN s::numeric;
+    END IF;
+    RETURN NULL;
+END $$;
+
+-- The text that a JSON text is ordered by, byte by byte. A time in UTC loses its Z and the zeros
+-- at the end of its fraction, so that "…:00Z" comes before "…:00.5Z".
+CREATE FUNCTION filter_text(v jsonb) RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+DECLARE
+    s text;
+BEGIN
+    IF jsonb_typeof(v) <> 'string' THEN
+        RETURN NULL;
+    END IF;
+    s := v #>> '{}';
+    IF s ~ '^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$' THEN
+        s := rtrim(s, 'Z');
+        IF strpos(s, '.') > 0 THEN
+            s := rtrim(rtrim(s, '0'), '.');
+        END IF;
+    END IF;
+    RETURN s;
+END $$;
+
+-- Two values are equal as numbers where both are numbers, else as they are. What is not there is null.
+CREATE FUNCTION filter_equal(a jsonb, b jsonb) RETURNS boolean LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+DECLARE
+    x numeric := filter_number(a);
+    y numeric := filter_number(b);
+BEGIN
+    IF x IS NOT NULL AND y IS NOT NULL THEN
+        RETURN x = y;
+    END IF;
+    RETURN coalesce(a, 'null') = coalesce(b, 'null');
+END $$;
+
+-- -1, 0 or 1 as a is before, with or behind b: as numbers where both are numbers, else as texts
+-- where both are texts. Null where they cannot be compared.
+CREATE FUNCTION filter_order(a jsonb, b jsonb) RETURNS integer LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+DECLARE
+    x numeric := filter_number(a);
+    y numeric := filter_number(b);
+    s text;
+    t text;
+BEGIN
+    IF x IS NOT NULL AND y IS NOT NULL THEN
+        RETURN sign(x - y);
+    END IF;
+    s := filter_text(a);
+    t := filter_text(b);
+    RETURN CASE WHEN s COLLATE "C" < t COLLATE "C" THEN -1 WHEN s COLLATE "C" > t COLLATE "C" THEN 1 WHEN s = t THEN 0 END;
+END $$;
+
+CREATE FUNCTION filter_among(v jsonb, list jsonb) RETURNS boolean LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+BEGIN
+    IF jsonb_typeof(list) <> 'array' THEN
+        RETURN false;
+    END IF;
+    FOR i IN 0 .. jsonb_array_length(list) - 1 LOOP
+        IF filter_equal(v, list -> i) THEN
+            RETURN true;
+        END IF;
+    END LOOP;
+    RETURN false;
+END $$;
+
+-- Whether a value, null where there is none, is what an operator wants. An operator that is not
+-- known wants nothing: an event that was not sent can be replayed, one that was cannot be taken back.
+CREATE FUNCTION filter_operator(v jsonb, operator text, operand jsonb) RETURNS boolean LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+BEGIN
+    RETURN coalesce(CASE operator
+        WHEN '$ne'     THEN NOT filter_equal(v, operand)
+        WHEN '$in'     THEN filter_among(v, operand)
+        WHEN '$nin'    THEN NOT filter_among(v, operand)
+        WHEN '$gt'     THEN filter_order(v, operand) > 0
+        WHEN '$gte'    THEN filter_order(v, operand) >= 0
+        WHEN '$lt'     THEN filter_order(v, operand) < 0
+        WHEN '$lte'    THEN filter_order(v, operand) <= 0
+        -- The envelope says null for what is not there.
+        WHEN '$exists' THEN (coalesce(v, 'null') <> 'null') = (operand = 'true')
+    END, false);
+END $$;
+
+-- Whether an event, as the envelope that is sent, fits a filter: all of its conditions.
+CREATE FUNCTION filter_matches(filter jsonb, envelope jsonb) RETURNS boolean LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+DECLARE
+    path      text;
+    condition jsonb;
+    operator  text;
+    operand   jsonb;
+    v         jsonb;
+BEGIN
+    IF filter IS NULL THEN
+        RETURN true;
+    ELSIF jsonb_typeof(filter) <> 'object' THEN
+        RETURN false;
+    END IF;
+    FOR path, condition IN SELECT * FROM jsonb_each(filter) LOOP
+        v := envelope #> string_to_array(path, '.');
+        IF jsonb_typeof(condition) = 'object' THEN
+            FOR operator, operand IN SELECT * FROM jsonb_each(condition) LOOP
+                IF NOT filter_operator(v, operator, operand) THEN
+                    RETURN false;
+                END IF;
+            END LOOP;
+        ELSIF jsonb_typeof(condition) = 'array' THEN
+            IF NOT filter_among(v, condition) THEN
+                RETURN false;
+            END IF;
+        ELSIF NOT filter_equal(v, condition) THEN
+            RETURN false;
+        END IF;
+    END LOOP;
+    RETURN true;
+END $$;
+
+-- The envelope of our own format (schemas/envelope.json), for filters. Its time is written as on
+-- the wire: in UTC, to the microsecond, without zeros at the end. In SQL and no more than an
+-- expression, so that it becomes a part of the query that calls it.
+CREATE FUNCTION event_envelope(
+    type text, occurred_at timestamptz, id text, "position" bigint, company_id bigint, stream text, version bigint,
+    customer_id bigint, proposal_id bigint, user_id bigint, cause jsonb, state jsonb, payload jsonb
+) RETURNS jsonb LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT jsonb_build_object('type', type, 'timestamp', (to_jsonb(occurred_at AT TIME ZONE 'UTC') #>> '{}') || 'Z',
+        'data', jsonb_build_object('id', id, 'position', "position", 'company_id', company_id, 'stream', stream, 'seq', version,
+            'customer_id', customer_id, 'proposal_id', proposal_id, 'actor', jsonb_build_object('user_id', user_id),
+            'cause', cause, 'state', state, 'payload', payload))
+$$;

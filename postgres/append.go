@@ -72,7 +72,13 @@ func (s *Store) lost(ctx context.Context, e pipeline.Event) error {
 //   - queued makes the deliveries, for the webhooks that match at this moment. It locks their
 //     rows against UpdateWebhook and DeleteWebhook, and looks at them again where it had to
 //     wait for those: otherwise a webhook that is switched on just now could be left with a
-//     delivery that is held, and nobody to release it.
+//     delivery that is held, and nobody to release it. What is read outside the inner SELECT
+//     is the row as it was locked; the OFFSET keeps the planner from asking these questions
+//     inside, of the row as it was before. And it is locked after the turn, always, since the
+//     inner SELECT refers to recorded: a webhook that is catching up with the past is switched
+//     to the live stream by whoever has the turn, and gets this event either way.
+//   - envelope is what filters look into. It is made when the first of them asks, so that a
+//     company without filters does not pay for it.
 func appendSQL(e pipeline.Event) string {
 	moved, remembered := updateProjection(e.Stream.Kind()), rememberKey
 	if e.Version == 1 {
@@ -89,13 +95,18 @@ func appendSQL(e pipeline.Event) string {
 			       $8::bigint, $9::jsonb, $10::jsonb, $11::text::json, $12::timestamptz
 			FROM turn
 			RETURNING position, recorded_at
+		), envelope AS MATERIALIZED (
+			SELECT event_envelope($2, $12::timestamptz, $1, position, $5::bigint, $3, $4::bigint, $6::bigint, $7::bigint,
+			                      $8::bigint, $9::jsonb, $11::text::jsonb, $10::jsonb) AS document
+			FROM recorded
 		), queued AS (
 			INSERT INTO deliveries (company_id, webhook_id, event_position, stream, version, status)
 			SELECT w.company_id, w.id, recorded.position, $3, $4::bigint, CASE WHEN w.active THEN 'pending' ELSE 'held' END
-			FROM recorded, (
-				SELECT id, company_id, active FROM webhooks
-				WHERE company_id = $5::bigint AND deleted_at IS NULL AND events && $13::text[]
-				ORDER BY id FOR SHARE) w
+			FROM recorded CROSS JOIN LATERAL (
+				SELECT id, company_id, active, catching_up, filter FROM webhooks
+				WHERE company_id = $5::bigint AND deleted_at IS NULL AND events && $13::text[] AND recorded.position > 0
+				ORDER BY id OFFSET 0 FOR SHARE) w
+			WHERE NOT w.catching_up AND (w.filter IS NULL OR filter_matches(w.filter, (SELECT document FROM envelope)))
 			RETURNING status
 		), remembered AS (`, remembered, `)
 		SELECT position, recorded_at, (SELECT count(*) FROM queued WHERE status = 'pending') AS deliveries FROM recorded`,

@@ -77,7 +77,7 @@ const recordNotice = `WITH turn AS MATERIALIZED (
 			WHERE w.company_id = $5::bigint AND w.deleted_at IS NULL AND w.events && $8::text[]
 			  AND w.id <> subject.id AND (k.role <> 'partner' OR w.key_id = subject.key_id)
 			  AND recorded.position > 0
-			ORDER BY w.id FOR SHARE OF w) w
+			ORDER BY w.id OFFSET 0 FOR SHARE OF w) w
 		WHERE NOT w.catching_up AND (w.filter IS NULL OR filter_matches(w.filter, (SELECT document FROM envelope)))
 		RETURNING webhook_id, status
 	)
