@@ -84,8 +84,12 @@ func forms(s string) []string {
 	if escaped := url.QueryEscape(s); escaped != s {
 		out = append(out, escaped)
 	}
-	if strings.ContainsAny(s, `"\`) {
-		out = append(out, inJSON.Replace(s))
+	quoted := inJSON.Replace(s)
+	if quoted != s {
+		out = append(out, quoted)
+	}
+	if strings.Contains(quoted, "/") {
+		out = append(out, strings.ReplaceAll(quoted, "/", `\/`)) // as PHP writes JSON
 	}
 	return out
 }

@@ -3,6 +3,7 @@ package webhook_test
 import (
 	"encoding/base64"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -71,8 +72,7 @@ func TestKeyInAnEmptyQuery(t *testing.T) {
 	require.Equal(t, "/?key=v", p.got()[0].url)
 }
 
-// What an endpoint was sent may come back in its answer, or in garbage that is quoted in the
-// error. Neither is kept.
+// What an endpoint was sent may come back in its answer, in whatever form. It is not kept.
 func TestCredentialsThatComeBackAreNotKept(t *testing.T) {
 	t.Parallel()
 	const hidden = `s3cret/"value\1`
@@ -91,7 +91,7 @@ func TestCredentialsThatComeBackAreNotKept(t *testing.T) {
 				for key, values := range r.Header {
 					_, _ = io.WriteString(w, key+": "+strings.Join(values, ", ")+"\n")
 				}
-				_, _ = io.WriteString(w, r.URL.RawQuery+` {"value":"s3cret/\"value\\1","x":"`+hidden+`"}`)
+				_, _ = io.WriteString(w, r.URL.RawQuery+` {"php":"s3cret\/\"value\\1","value":"s3cret/\"value\\1","x":"`+hidden+`"}`)
 			})
 			d := dispatchTo(t, p.URL)
 			d.Webhook.Auth = auth
@@ -108,6 +108,42 @@ func TestCredentialsThatComeBackAreNotKept(t *testing.T) {
 			require.NotContains(t, body, "-and-more")
 			require.Contains(t, body, "X-Tenant: acme", "what is too short to be a secret stays")
 			require.Contains(t, body, "[credential]")
+		})
+	}
+}
+
+func TestCredentialsAreNotQuotedInErrors(t *testing.T) {
+	t.Parallel()
+	const hidden = `s3cret/"value\1`
+	a := newAuthority(t, nil)
+	for name, c := range map[string]struct {
+		auth pipeline.Auth
+		echo string
+	}{
+		"bearer": {pipeline.Auth{Type: pipeline.AuthBearer, Token: hidden}, hidden},
+		"query":  {pipeline.Auth{Type: pipeline.AuthAPIKey, Name: "key", Value: hidden, In: pipeline.InQuery}, url.QueryEscape(hidden)},
+		"oauth2": {oauth2To(t, "", a).Webhook.Auth, tokenValue(1)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			garbage := rawPartner(t, func(_ int, conn net.Conn) {
+				readRequest(conn)
+				say(conn, "HTTP/1.1 "+c.echo+"\r\n\r\n")
+			})
+			for hook, sentence := range map[string]string{
+				garbage:              `malformed HTTP status code "[credential]"`,
+				"http://127.0.0.1:1": "the connection was refused",
+				"http://127.0.0.1:x": "the URL cannot be used",
+			} {
+				d := dispatchTo(t, hook+privatePath)
+				d.Webhook.Auth = c.auth
+				r := newSender(t, ample).Deliver(t.Context(), d)
+				require.Zero(t, r.Attempt.Status)
+				require.Contains(t, r.Attempt.Error, sentence)
+				for _, trace := range []string{"s3cret", "token-value", "query-token", "path-token"} {
+					require.NotContains(t, r.Attempt.Error, trace)
+				}
+			}
 		})
 	}
 }
