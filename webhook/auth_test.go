@@ -130,6 +130,7 @@ func TestCredentialsAreNotQuotedInErrors(t *testing.T) {
 				readRequest(conn)
 				say(conn, "HTTP/1.1 "+c.echo+"\r\n\r\n")
 			})
+			s := newSender(t, ample)
 			for hook, sentence := range map[string]string{
 				garbage:              `malformed HTTP status code "[credential]"`,
 				"http://127.0.0.1:1": "the connection was refused",
@@ -137,7 +138,7 @@ func TestCredentialsAreNotQuotedInErrors(t *testing.T) {
 			} {
 				d := dispatchTo(t, hook+privatePath)
 				d.Webhook.Auth = c.auth
-				r := newSender(t, ample).Deliver(t.Context(), d)
+				r := s.Deliver(t.Context(), d)
 				require.Zero(t, r.Attempt.Status)
 				require.Contains(t, r.Attempt.Error, sentence)
 				for _, trace := range []string{"s3cret", "token-value", "query-token", "path-token"} {
