@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 
@@ -10,78 +11,125 @@ import (
 	"github.com/dealwright/dealwright/pipeline"
 )
 
-// notice records an operational event about a webhook, inside a transaction: the event in the
-// webhook's own stream and a delivery to each webhook that subscribes to it. It answers the
-// webhooks whose workflow has to be woken.
+// notice records an operational event about a webhook; see notices.
+func (s *Store) notice(
+	ctx context.Context, tx transaction, companyID, webhookID int64, t pipeline.EventType, payload any,
+) (wake []int64, err error) {
+	return s.notices(ctx, tx, companyID, webhookID, t, []any{payload})
+}
+
+// notices records operational events of one type about a webhook, inside a transaction: the
+// events in the webhook's own stream, and of each a delivery to every webhook that subscribes to
+// it. It answers the webhooks whose workflow has to be woken.
 //
 // Before it, the transaction must not have locked rows of webhooks unless it took the locks that
 // come before those: see lockHealth. It is always safe to wake, so it does not look when the
 // subscribers' workflows will look by themselves: that would need the locks of their health.
-func (s *Store) notice(
-	ctx context.Context, tx transaction, companyID, webhookID int64, t pipeline.EventType, payload any,
+func (s *Store) notices(
+	ctx context.Context, tx transaction, companyID, webhookID int64, t pipeline.EventType, payloads []any,
 ) (wake []int64, err error) {
-	subject := struct {
-		Notices        int64   `db:"notices"`
-		URL            string  `db:"url"`
-		Active         bool    `db:"active"`
-		DisabledReason *string `db:"disabled_reason"`
-	}{}
-	err = tx.GetContext(ctx, &subject, `UPDATE webhook_health h SET notices = h.notices + 1 FROM webhooks w
+	var subject noticeSubject
+	err = tx.GetContext(ctx, &subject, `UPDATE webhook_health h SET notices = h.notices + $3 FROM webhooks w
 		WHERE h.webhook_id = $1 AND w.id = h.webhook_id AND w.company_id = $2
-		RETURNING h.notices, w.url, w.active, w.disabled_reason`, webhookID, companyID)
+		RETURNING w.id, w.company_id, h.notices, w.url, w.active, w.disabled_reason`, webhookID, companyID, len(payloads))
 	if err != nil {
 		return nil, err
 	}
-	state := pipeline.NoticeState{
-		ID: webhookID, CompanyID: companyID, URL: subject.URL, Active: subject.Active, Version: subject.Notices,
-	}
-	if subject.DisabledReason != nil {
-		state.DisabledReason = pipeline.Text(*subject.DisabledReason)
-	}
-	stateJSON, err := json.Marshal(state)
-	if err != nil {
-		return nil, fmt.Errorf("encode state after %s: %w", t, err)
-	}
-	payloadJSON, err := json.Marshal(payload)
-	if err != nil {
-		return nil, fmt.Errorf("encode payload of %s: %w", t, err)
-	}
 	stream := pipeline.StreamOf(pipeline.KindWebhook, webhookID)
-	err = tx.SelectContext(ctx, &wake, recordNotice, pipeline.NoticeID(stream, state.Version), string(t), string(stream), state.Version,
-		companyID, string(payloadJSON), string(stateJSON), pq.Array(pipeline.Patterns(t)), webhookID)
+	var b noticeBatch
+	for i, payload := range payloads {
+		if err := b.add(stream, subject.state(subject.Notices-int64(len(payloads)-1-i)), payload); err != nil {
+			return nil, fmt.Errorf("encode %s: %w", t, err)
+		}
+	}
+	err = tx.SelectContext(ctx, &wake, recordNotices, pq.Array(b.id), string(t), string(stream), pq.Array(b.version),
+		companyID, pq.Array(b.payload), pq.Array(b.state), pq.Array(pipeline.Patterns(t)), webhookID)
 	return wake, err
 }
 
-// recordNotice is appendSQL without a projection. Nobody is told about itself, and a partner's
+// noticeSubject is the webhook that an operational event is about.
+type noticeSubject struct {
+	ID             int64          `db:"id"`
+	CompanyID      int64          `db:"company_id"`
+	Notices        int64          `db:"notices"` // the version of its stream after the events
+	URL            string         `db:"url"`
+	Active         bool           `db:"active"`
+	DisabledReason sql.NullString `db:"disabled_reason"`
+}
+
+func (s noticeSubject) state(version int64) pipeline.NoticeState {
+	return pipeline.NoticeState{
+		ID: s.ID, CompanyID: s.CompanyID, URL: s.URL, Active: s.Active,
+		DisabledReason: pipeline.Text(s.DisabledReason.String), Version: version,
+	}
+}
+
+// noticeBatch is operational events turned into columns for unnest.
+type noticeBatch struct {
+	id, payload, state []string
+	version            []int64
+}
+
+func (b *noticeBatch) add(stream pipeline.Stream, state pipeline.NoticeState, payload any) error {
+	payloadJSON, err := json.Marshal(payload)
+	if err != nil {
+		return err
+	}
+	stateJSON, err := json.Marshal(state)
+	if err != nil {
+		return err
+	}
+	b.id = append(b.id, pipeline.NoticeID(stream, state.Version))
+	b.version = append(b.version, state.Version)
+	b.payload, b.state = append(b.payload, string(payloadJSON)), append(b.state, string(stateJSON))
+	return nil
+}
+
+// recordNotices is appendSQL without a projection. Nobody is told about itself, and a partner's
 // key only about its own webhooks. The deliveries are due at once: they have no entity that
 // would send them.
-const recordNotice = `WITH turn AS MATERIALIZED (
+const recordNotices = `WITH turn AS MATERIALIZED (
 		SELECT pg_advisory_xact_lock($5::bigint)
+	), told AS MATERIALIZED (
+		SELECT t.id, t.version, t.payload, t.state
+		FROM turn, unnest($1::text[], $4::bigint[], $6::text[], $7::text[]) AS t (id, version, payload, state)
+		ORDER BY t.version
 	), recorded AS (
 		INSERT INTO events (position, recorded_at, id, type, stream, version, company_id, payload, state, occurred_at)
-		SELECT nextval('event_positions'), clock_timestamp(), $1, $2, $3, $4::bigint, $5::bigint, $6::jsonb, $7::text::json, clock_timestamp()
-		FROM turn
-		RETURNING position, occurred_at
-	), envelope AS MATERIALIZED (
-		SELECT event_envelope($2, occurred_at, $1, position, $5::bigint, $3, $4::bigint, NULL, NULL, NULL, NULL,
-		                      $7::text::jsonb, $6::jsonb) AS document
-		FROM recorded
+		SELECT nextval('event_positions'), clock_timestamp(), id, $2, $3, version, $5::bigint, payload::jsonb, state::json, clock_timestamp()
+		FROM told
+		RETURNING position, id, version, customer_id, proposal_id, user_id, cause, payload, state, occurred_at
+	), subscribers AS MATERIALIZED (
+		SELECT w.id, w.company_id, w.active, w.catching_up, w.filter FROM webhooks w
+		JOIN api_keys k ON k.id = w.key_id
+		JOIN webhooks subject ON subject.id = $9::bigint
+		WHERE w.company_id = $5::bigint AND w.deleted_at IS NULL AND w.events && $8::text[]
+		  AND w.id <> subject.id AND (k.role <> 'partner' OR w.key_id = subject.key_id)
+		  AND (SELECT count(*) FROM turn) > 0
+		ORDER BY w.id FOR SHARE OF w
 	), queued AS (
 		INSERT INTO deliveries (company_id, webhook_id, event_position, stream, version, status, next_attempt_at)
-		SELECT w.company_id, w.id, recorded.position, $3, $4::bigint,
+		SELECT w.company_id, w.id, r.position, $3, r.version,
 			CASE WHEN w.active THEN 'pending' ELSE 'held' END, CASE WHEN w.active THEN now() END
-		FROM recorded CROSS JOIN LATERAL (
-			SELECT w.id, w.company_id, w.active, w.catching_up, w.filter FROM webhooks w
-			JOIN api_keys k ON k.id = w.key_id
-			JOIN webhooks subject ON subject.id = $9::bigint
-			WHERE w.company_id = $5::bigint AND w.deleted_at IS NULL AND w.events && $8::text[]
-			  AND w.id <> subject.id AND (k.role <> 'partner' OR w.key_id = subject.key_id)
-			  AND recorded.position > 0
-			ORDER BY w.id OFFSET 0 FOR SHARE OF w) w
-		WHERE NOT w.catching_up AND (w.filter IS NULL OR filter_matches(w.filter, (SELECT document FROM envelope)))
+		FROM recorded r CROSS JOIN subscribers w
+		WHERE NOT w.catching_up AND (w.filter IS NULL OR filter_matches(w.filter,
+			event_envelope($2, r.occurred_at, r.id, r.position, $5::bigint, $3, r.version, r.customer_id, r.proposal_id,
+			               r.user_id, r.cause, r.state::text::jsonb, r.payload)))
 		RETURNING webhook_id, status
 	)
-	SELECT webhook_id FROM queued WHERE status = 'pending' ORDER BY webhook_id`
+	SELECT DISTINCT webhook_id FROM queued WHERE status = 'pending' ORDER BY webhook_id`
+
+// exhaustedRow is a delivery that has just been given up, with what is told about it.
+type exhaustedRow struct {
+	ID        int64              `db:"id"`
+	CompanyID int64              `db:"company_id"`
+	WebhookID int64              `db:"webhook_id"`
+	EventID   string             `db:"event_id"`
+	EventType pipeline.EventType `db:"event_type"`
+	Stream    pipeline.Stream    `db:"stream"`
+	Version   int64              `db:"version"`
+	Attempts  int                `db:"attempts"`
+}
 
 // tellExhausted records delivery.exhausted for what has just been given up. What was about a
 // webhook or a delivery itself is not told of: that could go on for ever.
@@ -97,36 +145,37 @@ func (s *Store) tellExhausted(
 	if len(ids) == 0 {
 		return nil, nil
 	}
+	var rows []exhaustedRow
+	err = tx.SelectContext(ctx, &rows, `SELECT d.id, d.company_id, d.webhook_id, e.id AS event_id, e.type AS event_type,
+			d.stream, d.version, d.attempts
+		FROM deliveries d JOIN events e ON e.company_id = d.company_id AND e.position = d.event_position
+		WHERE d.id = ANY($1) ORDER BY d.webhook_id, d.event_position`, pq.Array(ids))
+	if err != nil {
+		return nil, err
+	}
 	errorOf := map[int64]pipeline.Text{}
 	for _, r := range results {
 		errorOf[r.DeliveryID] = pipeline.Text(storable(string(r.Attempt.Error)))
 	}
-	var rows []struct {
-		ID        int64              `db:"id"`
-		CompanyID int64              `db:"company_id"`
-		WebhookID int64              `db:"webhook_id"`
-		EventID   string             `db:"event_id"`
-		EventType pipeline.EventType `db:"event_type"`
-		Stream    pipeline.Stream    `db:"stream"`
-		Version   int64              `db:"version"`
-		Attempts  int                `db:"attempts"`
-	}
-	err = tx.SelectContext(ctx, &rows, `SELECT d.id, d.company_id, d.webhook_id, e.id AS event_id, e.type AS event_type,
-			d.stream, d.version, d.attempts
-		FROM deliveries d JOIN events e ON e.company_id = d.company_id AND e.position = d.event_position
-		WHERE d.id = ANY($1) ORDER BY d.event_position, d.id`, pq.Array(ids))
-	if err != nil {
-		return nil, err
-	}
-	for _, r := range rows {
-		told, err := s.notice(ctx, tx, r.CompanyID, r.WebhookID, pipeline.TypeDeliveryExhausted, pipeline.DeliveryNotice{
-			WebhookID: r.WebhookID, DeliveryID: r.ID, EventID: r.EventID, EventType: r.EventType,
-			Stream: r.Stream, Version: r.Version, Attempts: r.Attempts, Error: errorOf[r.ID],
-		})
+	for len(rows) > 0 {
+		of, n := rows[0], 0
+		var payloads []any
+		for ; n < len(rows) && rows[n].WebhookID == of.WebhookID; n++ {
+			payloads = append(payloads, rows[n].notice(errorOf[rows[n].ID]))
+		}
+		rows = rows[n:]
+		told, err := s.notices(ctx, tx, of.CompanyID, of.WebhookID, pipeline.TypeDeliveryExhausted, payloads)
 		if err != nil {
 			return nil, err
 		}
 		wake = append(wake, told...)
 	}
 	return wake, nil
+}
+
+func (r exhaustedRow) notice(failure pipeline.Text) pipeline.DeliveryNotice {
+	return pipeline.DeliveryNotice{
+		WebhookID: r.WebhookID, DeliveryID: r.ID, EventID: r.EventID, EventType: r.EventType,
+		Stream: r.Stream, Version: r.Version, Attempts: r.Attempts, Error: failure,
+	}
 }

@@ -108,6 +108,26 @@ func TestNoNoticeAboutANotice(t *testing.T) {
 	require.Equal(t, 1, notices())
 }
 
+// What is given up in one batch is told in the order of the events, each for itself.
+func TestManyGivenUpAtOnce(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	newWebhook(t, d.Store, 1, []string{"proposal.*"})
+	observer := newWebhook(t, d.Store, 1, []string{"delivery.*"}, ofAdmin(t, d))
+	mine := fresh(t, d, backlog(t, d, 3))
+	require.Equal(t, []int64{observer.ID}, record(t, d, exhausted(mine[2]), delivered(mine[1]), exhausted(mine[0])))
+	told := due(t, d, observer)
+	require.Len(t, told, 2)
+	for i, want := range []pipeline.Dispatch{mine[0], mine[2]} {
+		var notice pipeline.DeliveryNotice
+		require.NoError(t, json.Unmarshal(told[i].Event.Payload, &notice))
+		require.Equal(t, want.DeliveryID, notice.DeliveryID)
+		require.EqualValues(t, i+1, told[i].Event.Version)
+		require.Equal(t, pipeline.NoticeID(told[i].Event.Stream, told[i].Event.Version), told[i].Event.ID)
+	}
+	require.Less(t, told[0].Event.Position, told[1].Event.Position)
+}
+
 // Two webhooks tell each other's observers at the same time: nobody waits for the other.
 func TestNoticesSideBySide(t *testing.T) {
 	t.Parallel()

@@ -51,6 +51,15 @@ func TestRebuild(t *testing.T) {
 	require.Zero(t, rebuild(t, d, true).Differing)
 }
 
+// Operational events tell no entity's story.
+func TestRebuildPassesOverOperationalEvents(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	newWebhook(t, d.Store, 1, []string{"proposal.*"})
+	record(t, d, exhausted(fresh(t, d, backlog(t, d, 1))[0]))
+	require.Equal(t, postgres.Rebuilt{Streams: 2, Events: 2}, rebuild(t, d, true))
+}
+
 func TestRebuildSeesColumns(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
