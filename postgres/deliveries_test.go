@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ func TestFreshDeliveries(t *testing.T) {
 	behind := newWebhook(t, d.Store, 1, []string{"proposal.*"}, ordered)
 	slow := newWebhook(t, d.Store, 1, []string{"proposal.sent"})
 	well := newWebhook(t, d.Store, 1, []string{"proposal.*"})
+	limited := newWebhook(t, d.Store, 1, []string{"proposal.saved"}, func(w *pipeline.Webhook) { w.RateLimit = 5 })
 	newWebhook(t, d.Store, 1, []string{"*"}, inactive)
 	c := newCustomer(t, d.Store, 1)
 	bystander := newProposal(t, d.Store, c)
@@ -50,6 +52,37 @@ func TestFreshDeliveries(t *testing.T) {
 	require.Len(t, page, 2)
 	// What a webhook is behind with at one entity does not hold back the others.
 	require.Equal(t, []string{send(failing, 1, true), send(behind, 1, false), send(well, 1, false)}, sends(fresh(t, d, bystander)))
+
+	saved, _ := happen(t, d.Store, bystander, pipeline.TypeProposalSaved, `{}`)
+	require.Contains(t, sends(fresh(t, d, saved)), send(limited, 2, true), "only its own workflow keeps the rate limit")
+}
+
+// A dispatch has all that sending needs, however it comes to be sent.
+func TestDispatchesCarryTheirWebhook(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	w := newWebhook(t, d.Store, 1, []string{"proposal.*"}, func(w *pipeline.Webhook) {
+		w.Auth = pipeline.Auth{Type: pipeline.AuthBasic, Username: "u", Password: "p"}
+		w.Headers = pipeline.Headers{"X-Tenant": "7"}
+		w.ClientCertificate = pipeline.ClientCertificate{Certificate: "cert", Key: "key", Subject: "CN=us", NotAfter: noon}
+		w.Timeout, w.RateLimit, w.MaxConcurrency = pipeline.Duration(7*time.Second), 2.5, 3
+		w.RetrySchedule = []pipeline.Duration{pipeline.Duration(time.Second), pipeline.Duration(time.Minute)}
+		w.Ordered, w.LatestOnly = true, true
+	})
+	_, err := d.DB.Exec(`UPDATE webhooks SET previous_secret = secret, previous_until = $2 WHERE id = $1`, w.ID, noon)
+	require.NoError(t, err)
+	p := backlog(t, d, 1)
+	want, err := d.Store.Webhook(t.Context(), 1, 0, w.ID)
+	require.NoError(t, err)
+	require.NotEmpty(t, want.Signing.Seed)
+	require.Equal(t, noon, want.Signing.PreviousUntil)
+	// These are of no use to who sends.
+	want.Events, want.Health, want.CreatedAt, want.UpdatedAt = nil, pipeline.Health{}, time.Time{}, time.Time{}
+
+	mine := fresh(t, d, p)
+	require.Equal(t, want, mine[0].Webhook)
+	handOver(t, d, mine[0].DeliveryID)
+	require.Equal(t, want, due(t, d, w)[0].Webhook)
 }
 
 func TestHandOver(t *testing.T) {
@@ -212,6 +245,36 @@ func TestRecordAttempts(t *testing.T) {
 	require.Equal(t, pipeline.DeliveryDelivered, got.Status)
 	require.Zero(t, got.NextAttemptAt)
 	require.Len(t, got.Attempts, 4)
+}
+
+// Somebody changes the same deliveries in another order, and Postgres undoes the recording to
+// get the two apart: it is tried again, or what partners have got would be sent again.
+func TestRecordAttemptsAfterADeadlock(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	newWebhook(t, d.Store, 1, []string{"proposal.*"})
+	mine := fresh(t, d, backlog(t, d, 2))
+	tx := open(t, d)
+	_, err := tx.Exec(`SET LOCAL deadlock_timeout = '1min'`) // the other one finds out
+	require.NoError(t, err)
+	lock := func(i int) {
+		t.Helper()
+		_, err := tx.Exec(`SELECT FROM deliveries WHERE id = $1 FOR UPDATE`, mine[i].DeliveryID)
+		require.NoError(t, err)
+	}
+	lock(1)
+	wake := meanwhile(t, func(ctx context.Context) ([]int64, error) {
+		return d.Store.RecordAttempts(ctx, []pipeline.Result{delivered(mine[0]), delivered(mine[1])}, nil)
+	})
+	requireBlocked(t, d, "WITH unwell")
+	lock(0)
+	require.NoError(t, tx.Commit())
+	require.Empty(t, <-wake)
+	for _, m := range mine {
+		got := one(t, d, m.DeliveryID)
+		require.Equal(t, pipeline.DeliveryDelivered, got.Status)
+		require.Len(t, got.Attempts, 1)
+	}
 }
 
 func TestRecordAttemptsMeanwhileDisabled(t *testing.T) {
