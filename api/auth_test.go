@@ -83,10 +83,12 @@ func TestACompanySeesItsOwnOnly(t *testing.T) {
 	webhook := r.webhook()
 	r.post(proposal+"/transitions", object{"type": "proposal.sent"}).must(http.StatusCreated)
 	delivery := path("/v1/deliveries/", r.get("/v1/deliveries").rows()[0])
+	replay := r.replay(webhook)
 
 	for _, thing := range []string{
 		customer, customer + "/events", customer + "/timeline", proposal, proposal + "/events", proposal + "/timeline",
-		proposal + "/documents", webhook, delivery,
+		proposal + "/documents", webhook, delivery, webhook + "/public-key", webhook + "/replays", replay, webhook + "/gaps",
+		webhook + "/stats",
 	} {
 		r.get(thing).must(http.StatusOK)
 		r.get(thing, as(stranger)).problem(http.StatusNotFound, pipeline.CodeNotFound)
@@ -98,8 +100,34 @@ func TestACompanySeesItsOwnOnly(t *testing.T) {
 	require.Len(t, r.get("/v1/keys", as(stranger)).rows(), 1)
 	r.call(http.MethodPatch, webhook, object{"active": false}, as(stranger)).problem(http.StatusNotFound, pipeline.CodeNotFound)
 	r.call(http.MethodDelete, webhook, nil, as(stranger)).problem(http.StatusNotFound, pipeline.CodeNotFound)
+	for _, operation := range operations(webhook, replay, delivery) {
+		r.post(operation.path, operation.body, as(stranger)).problem(http.StatusNotFound, pipeline.CodeNotFound)
+	}
 	r.call(http.MethodDelete, "/v1/keys/2", nil, as(stranger)).problem(http.StatusNotFound, pipeline.CodeNotFound)
 	r.get(webhook).must(http.StatusOK)
+}
+
+// operations are all that can be done to a webhook, a replay and a delivery, each with a body
+// that the route takes.
+func operations(webhook, replay, delivery string) []struct {
+	path string
+	body any
+} {
+	return []struct {
+		path string
+		body any
+	}{
+		{webhook + "/test", object{"type": "sms.sent"}},
+		{webhook + "/rotate-secret", nil},
+		{webhook + "/disable", nil},
+		{webhook + "/enable", nil},
+		{replay + "/pause", nil},
+		{replay + "/resume", nil},
+		{replay + "/cancel", nil},
+		{webhook + "/replay", nil},
+		{webhook + "/recover", object{"since": "2026-11-20T00:00:00Z"}},
+		{delivery + "/resend", nil},
+	}
 }
 
 func TestAPartnerSeesItsOwnOnly(t *testing.T) {
@@ -124,4 +152,16 @@ func TestAPartnerSeesItsOwnOnly(t *testing.T) {
 	delivery := path("/v1/deliveries/", r.get("/v1/deliveries", as(partner2)).rows()[0])
 	r.get(delivery, as(partner2)).must(http.StatusOK)
 	r.get(delivery, as(partner)).problem(http.StatusNotFound, pipeline.CodeNotFound)
+
+	replay := r.replay(theirs, as(partner2))
+	for _, read := range []string{theirs + "/public-key", theirs + "/replays", replay, theirs + "/gaps", theirs + "/stats"} {
+		r.get(read, as(partner2)).must(http.StatusOK)
+		r.get(read, as(partner)).problem(http.StatusNotFound, pipeline.CodeNotFound)
+	}
+	for _, operation := range operations(theirs, replay, delivery) {
+		r.post(operation.path, operation.body, as(partner)).problem(http.StatusNotFound, pipeline.CodeNotFound)
+		if a := r.post(operation.path, operation.body, as(partner2)); a.status != http.StatusConflict { // the recover, beside the replay
+			require.Less(t, a.status, 300, string(a.body))
+		}
+	}
 }

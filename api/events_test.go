@@ -36,6 +36,27 @@ func TestFeed(t *testing.T) {
 	require.Len(t, r.get("/v1/events?types=*").rows(), 3)
 }
 
+// What happens to webhooks has to be named; "*" is what happens to deals.
+func TestFeedOfOperationalEvents(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.customer()
+	stream := pipeline.StreamOf(pipeline.KindWebhook, 7)
+	for _, entry := range pipeline.Notices() {
+		r.store.append(pipeline.Event{
+			ID: string(entry.Type), Type: entry.Type, CompanyID: 1, Stream: stream, State: []byte(`{}`), Payload: []byte(`{}`),
+		}, pipeline.Idempotency{})
+	}
+	rows := r.get("/v1/events?types=webhook.*,delivery.exhausted").rows()
+	require.Len(t, rows, len(pipeline.Notices()))
+	require.Nil(t, rows[0]["customer_id"])
+	require.Equal(t, "webhook-7", rows[0]["stream"])
+	require.Len(t, r.get("/v1/events?types=webhook.failing").rows(), 1)
+	require.Len(t, r.get("/v1/events?types=delivery.*").rows(), 1)
+	require.Len(t, r.get("/v1/events?types=*").rows(), 1)
+	require.Len(t, r.get("/v1/events?types=*,webhook.*").rows(), len(pipeline.Notices()))
+}
+
 func TestFeedWaitsForNews(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

@@ -32,7 +32,20 @@ func FuzzBodies(f *testing.F) {
 	for _, entry := range pipeline.Catalogue() {
 		f.Add([]byte(`{"type":"` + string(entry.Type) + `","data":{},"actor":{"user_id":1},"occurred_at":"2026-11-21T08:00:00Z"}`))
 	}
+	for _, entry := range pipeline.Notices() {
+		f.Add([]byte(`{"type":"` + string(entry.Type) + `"}`))
+	}
 	for _, seed := range []string{
+		`{"url":"https://a.example/","events":["webhook.*"],"auth":{"type":"api_key","name":"k\u0000","value":"v","in":"query"},` +
+			`"headers":{"X-A":"\r\n","x-a":""},"filter":{"":{"$in":[]}},"retry_schedule":["9999h999999m999999.999s999999999ms",1e-300],` +
+			`"timeout":1e300,"rate_limit":0.01,"max_concurrency":100,"start":"beginning"}`,
+		`{"auth":null,"headers":null,"filter":null,"client_certificate":null,"retry_schedule":null,"timeout":null,"rate_limit":null,` +
+			`"max_concurrency":null,"description":null}`,
+		`{"auth":{"type":"oauth2","token_url":"http://[::1]:0/%zz","client_id":"c","client_secret":"s","scope":"\\"}}`,
+		`{"client_certificate":{"certificate":"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----","key":""}}`,
+		`{"after":9007199254740991,"until":"2999-12-31T23:59:59Z","types":","}`, `{"after":"0000-01-01T00:00:00Z","until":1}`,
+		`{"since":"1900-01-01T00:00:00+23:59"}`, `{"overlap":"168h","secret":"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}`,
+		`{"start":"\u0062eginning","url":"https://a.example/","events":["*"]}`, `{"skip_held":true}`,
 		"", "{", "null", "[[[[", `{"type":"customer.updated","data":{"owner_id":9007199254740993}}`,
 		`{"type":"customer.status_changed","data":{"status":2e0}}`, `{"type":"credit.ran","data":{"outcome":"approved","score":1e400}}`,
 		`{"name":"\ud800","email":"a@b.co"}`, "{\"name\":\"\xff\",\"email\":\"a@b.co\"}",
@@ -58,11 +71,16 @@ func FuzzRequests(f *testing.F) {
 	f.Add("/v1/customers/101/events", "cursor=AA", "\x7f", "")
 	f.Add("/v1/events", "after=9007199254740991&types=*&wait=0s&limit=500", "", "\r\n")
 	f.Add("/v1/deliveries", "status=held&event_id=evt_%00", "two words", "x")
+	f.Add("/v1/webhooks/103/gaps", "after=0&until=9007199254740991&cursor=MQ&limit=1", "k", "r")
+	f.Add("/v1/webhooks/103/stats", "hours=168", "k", "r")
+	f.Add("/v1/webhooks/103/replays/00", "limit=500&cursor=AA", "k", "r")
+	f.Add("/v1/webhooks/103/rotate-secret", "overlap=24h", "\x00", "r")
 	f.Add("/v1/customers/%2e%2e/x", "q=%ff&q=;", "ü", "..")
 	f.Add("/v1/proposals//documents", "status=sold&contract_status=voided&customer_id=1e3", "k", "r")
 	f.Fuzz(func(t *testing.T, path, query, key, id string) {
 		r := newRig(t)
 		r.proposal(r.customer())
+		r.webhook()
 		target := func(q *http.Request) { q.URL = &url.URL{Path: path, RawQuery: query} }
 		if q, err := url.ParseQuery(query); err == nil && q.Has("wait") {
 			r.server.Drain() // nobody has to wait for it

@@ -10,17 +10,21 @@ import (
 	"github.com/dealwright/dealwright/pipeline"
 )
 
-// creations are all POSTs that change something.
+// creations are all POSTs that heed an Idempotency-Key.
 func creations(r *rig) map[string]object {
 	customer := r.customer()
 	proposal := r.proposal(customer)
+	replaying, recovering, rotating := r.webhook(), r.webhook(), r.webhook()
 	return map[string]object{
-		"/v1/customers":           {"name": "I", "email": "i@example.com"},
-		customer + "/proposals":   {"nickname": "N", "system": object{"b": 1, "a": 2}},
-		customer + "/transitions": {"type": "email.sent", "data": object{"to": "i@example.com"}},
-		proposal + "/transitions": {"type": "proposal.sent"},
-		"/v1/webhooks":            {"url": "https://partner.example/", "events": []string{"*"}},
-		"/v1/keys":                {"name": "K", "role": "app"},
+		replaying + "/replay":       {"types": []string{"proposal.*"}},
+		recovering + "/recover":     {"since": "2026-11-20T00:00:00Z"},
+		rotating + "/rotate-secret": {"overlap": "1h"},
+		"/v1/customers":             {"name": "I", "email": "i@example.com"},
+		customer + "/proposals":     {"nickname": "N", "system": object{"b": 1, "a": 2}},
+		customer + "/transitions":   {"type": "email.sent", "data": object{"to": "i@example.com"}},
+		proposal + "/transitions":   {"type": "proposal.sent"},
+		"/v1/webhooks":              {"url": "https://partner.example/", "events": []string{"*"}},
+		"/v1/keys":                  {"name": "K", "role": "app"},
 	}
 }
 
@@ -29,17 +33,29 @@ func TestSameKeySameAnswer(t *testing.T) {
 	r := newRig(t)
 	for path, body := range creations(r) {
 		first := r.post(path, body, idempotencyKey("key:"+path))
-		first.must(http.StatusCreated)
+		require.Less(t, first.status, 300, string(first.body))
 		require.Empty(t, first.header.Get("Idempotency-Replayed"))
-		recorded := len(r.store.events)
+		recorded, woken := len(r.store.events), len(r.engine.woken)
 
 		second := r.post(path, body, idempotencyKey("key:"+path))
-		second.must(http.StatusCreated)
+		second.must(first.status)
 		require.Equal(t, "true", second.header.Get("Idempotency-Replayed"), path)
 		require.JSONEq(t, string(first.body), string(second.body), path)
 		require.Equal(t, first.header.Get("Location"), second.header.Get("Location"), path)
 		require.Len(t, r.store.events, recorded, path)
+		require.Len(t, r.engine.woken, woken, path)
 	}
+}
+
+func TestSameKeyNoBody(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	webhook := r.webhook()
+	first := r.post(webhook+"/rotate-secret", nil, idempotencyKey("k"))
+	second := r.post(webhook+"/rotate-secret", "{ }", idempotencyKey("k"))
+	require.Equal(t, first.must(http.StatusOK), second.must(http.StatusOK))
+	r.post(webhook+"/rotate-secret", object{"overlap": 0}, idempotencyKey("k")).
+		problem(http.StatusUnprocessableEntity, pipeline.CodeIdempotencyKeyReused)
 }
 
 func TestSameKeyOtherRequest(t *testing.T) {

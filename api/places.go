@@ -25,8 +25,9 @@ func (p *place) UnmarshalJSON(b []byte) error {
 	if b[0] != '"' {
 		return json.Unmarshal(b, &p.position)
 	}
-	if string(b) == `"`+beginning+`"` {
-		return nil
+	var text string
+	if err := json.Unmarshal(b, &text); err != nil || text == beginning {
+		return err
 	}
 	return json.Unmarshal(b, &p.time)
 }

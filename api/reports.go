@@ -16,13 +16,13 @@ import (
 // one all the same; only a next_cursor of null says that there is no more.
 func (s *Server) listGaps(c *gin.Context) error {
 	query := newQuery(c)
+	page := query.page()
 	q := pipeline.GapQuery{
-		After: query.number("after", 0, maxID, 0),
+		// A cursor is the position up to which was looked.
+		After: max(query.number("after", 0, maxID, 0), page.Cursor),
 		Until: query.number("until", 1, maxID, 0),
-		Limit: query.limit(),
+		Limit: page.Limit - 1, // the store says by itself whether there is more
 	}
-	// A cursor is the position up to which was looked: after goes on from there.
-	q.After = max(q.After, query.page().Cursor)
 	if err := query.err(); err != nil {
 		return err
 	}
@@ -35,12 +35,12 @@ func (s *Server) listGaps(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	page := whole(found.Gaps)
+	shown := whole(found.Gaps)
 	if found.Next > 0 {
 		next := newCursor(found.Next)
-		page.NextCursor = &next
+		shown.NextCursor = &next
 	}
-	return answer(c, http.StatusOK, page)
+	return answer(c, http.StatusOK, shown)
 }
 
 // How many hours statistics may go back; a week shows what a day of the week is like.

@@ -208,6 +208,20 @@ func (r *rig) webhook(options ...option) string {
 	return path("/v1/webhooks/", r.post("/v1/webhooks", body, options...).must(http.StatusCreated))
 }
 
+// replay starts one of a webhook and gives its path.
+func (r *rig) replay(webhook string, options ...option) string {
+	r.t.Helper()
+	return path(webhook+"/replays/", r.post(webhook+"/replay", nil, options...).must(http.StatusAccepted))
+}
+
+// delivered makes something happen and gives a delivery of it to a webhook.
+func (r *rig) delivered(webhook string) object {
+	r.t.Helper()
+	r.customer()
+	id := webhook[strings.LastIndex(webhook, "/")+1:]
+	return r.get("/v1/deliveries?webhook_id=" + id).rows()[0]
+}
+
 func path(prefix string, thing object) string { return prefix + fmt.Sprint(thing["id"]) }
 
 func mustDecode(b []byte, into any) {
