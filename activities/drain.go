@@ -107,7 +107,8 @@ func (r *drain) all(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if empty++; !more || empty > fruitless {
+		empty++
+		if !more || empty > fruitless {
 			return nil
 		}
 	}

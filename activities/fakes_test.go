@@ -44,6 +44,8 @@ type deliveryStore struct {
 	ends     []time.Time         // that EndDrain was told
 	wakes    []int64             // others that RecordAttempts wants woken
 	records  int                 // calls of RecordAttempts
+
+	afterBatch func() // called by RecordAttempts
 }
 
 // atWork stands for a workflow that will look again before it ends.
@@ -59,6 +61,14 @@ func (s *deliveryStore) queued(stream pipeline.Stream, webhooks ...int64) *deliv
 			},
 			status: pipeline.DeliveryPending,
 		})
+	}
+	return s
+}
+
+// streams adds n fresh deliveries to webhook 1, each of a stream of its own.
+func (s *deliveryStore) streams(n int) *deliveryStore {
+	for range n {
+		s.queued(pipeline.StreamOf(pipeline.KindProposal, int64(len(s.rows)+1)), 1)
 	}
 	return s
 }
@@ -246,6 +256,9 @@ func (s *deliveryStore) RecordAttempts(ctx context.Context, results []pipeline.R
 	}
 	s.slow = append(s.slow, slow...)
 	s.records++
+	if s.afterBatch != nil {
+		s.afterBatch()
+	}
 	return wake, nil
 }
 
@@ -304,17 +317,33 @@ func (s *deliveryStore) ids(is func(*row) bool) []int64 {
 type sender struct {
 	mu     sync.Mutex
 	sent   []pipeline.Dispatch
+	at     []time.Time
 	answer func(ctx context.Context, d pipeline.Dispatch) pipeline.Result
 }
 
 func (s *sender) Deliver(ctx context.Context, d pipeline.Dispatch) pipeline.Result {
 	s.mu.Lock()
 	s.sent = append(s.sent, d)
+	s.at = append(s.at, time.Now())
 	s.mu.Unlock()
 	if s.answer == nil {
 		return delivered(d)
 	}
 	return s.answer(ctx, d)
+}
+
+// times lists when attempts were made, from now on.
+func (s *sender) times() func() []time.Duration {
+	began := time.Now()
+	return func() []time.Duration {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		out := make([]time.Duration, len(s.at))
+		for i, at := range s.at {
+			out[i] = at.Sub(began)
+		}
+		return out
+	}
 }
 
 // ids of what was sent, in order.

@@ -2,7 +2,6 @@ package activities
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -16,17 +15,18 @@ const longestPause = 5 * time.Second
 
 // pace spaces the requests of a drain evenly, as the webhook's rate limit wants it.
 type pace struct {
-	turn  sync.Mutex // one waits at a time, so that a wait that is given up costs no request
+	turn  chan struct{} // of one; one waits at a time, so that a wait that is given up costs no request
 	limit *rate.Limiter
 }
 
 // newPace begins where an earlier drain ended: nothing is allowed before pacedUntil. A rate of
 // zero is no limit.
 func newPace(r pipeline.Rate, pacedUntil time.Time) *pace {
+	p := &pace{turn: make(chan struct{}, 1), limit: rate.NewLimiter(rate.Inf, 1)}
 	if r <= 0 {
-		return &pace{limit: rate.NewLimiter(rate.Inf, 1)}
+		return p
 	}
-	p := &pace{limit: rate.NewLimiter(rate.Limit(r), 1)}
+	p.limit.SetLimit(rate.Limit(r))
 	if !pacedUntil.IsZero() {
 		p.limit.AllowN(pacedUntil.Add(-p.interval()), 1) // the next one is due one interval later
 	}
@@ -42,9 +42,13 @@ func (p *pace) interval() time.Duration {
 
 // wait takes the next request's turn, and says false where ctx was over before.
 func (p *pace) wait(ctx context.Context) bool {
-	p.turn.Lock()
-	defer p.turn.Unlock()
-	if ctx.Err() != nil {
+	if !p.limited() {
+		return true
+	}
+	select {
+	case p.turn <- struct{}{}:
+		defer func() { <-p.turn }()
+	case <-ctx.Done():
 		return false
 	}
 	now := time.Now()
@@ -64,13 +68,11 @@ func (p *pace) wait(ctx context.Context) bool {
 	}
 }
 
-// next is when the next request is allowed; zero where that is now.
+// next is when the next request is allowed, while nobody waits; zero where that is now.
 func (p *pace) next() time.Time {
 	if !p.limited() {
 		return time.Time{}
 	}
-	p.turn.Lock()
-	defer p.turn.Unlock()
 	now := time.Now()
 	missing := 1 - p.limit.TokensAt(now)
 	if missing <= 0 {

@@ -31,7 +31,7 @@ const (
 // soon, and how long one run goes on. What it does not get to is for the next.
 const (
 	pruneLimit    = 1000
-	prunePatience = 10 * time.Minute
+	prunePatience = 5 * time.Minute
 )
 
 // PruneInput is empty: what is kept is for the worker's configuration to say.

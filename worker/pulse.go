@@ -30,6 +30,9 @@ type pulse struct {
 	tell     func(alive int)
 	log      *slog.Logger
 
+	alive  int  // as the last beat said
+	missed bool // the last beat failed
+
 	cancel context.CancelFunc
 	ended  sync.WaitGroup
 }
@@ -67,9 +70,15 @@ func (p *pulse) beat(ctx context.Context) {
 		return
 	}
 	if err != nil {
+		p.missed = true
 		p.log.Warn("could not tell the other workers that this one is alive", "error", err)
 		return
 	}
+	if p.missed {
+		// The others may have been as silent, and seem dead for as long as they have not beaten again.
+		alive = max(alive, p.alive)
+	}
+	p.alive, p.missed = alive, false
 	p.tell(alive)
 }
 

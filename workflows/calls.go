@@ -158,7 +158,7 @@ func sendTest(ctx workflow.Context, in activities.SendTestInput) (activities.Sen
 func prune(ctx workflow.Context) (activities.PruneResult, error) {
 	o := workflow.ActivityOptions{
 		Summary:             "forget attempts and deliveries that were kept long enough",
-		StartToCloseTimeout: 15 * time.Minute, // 10 of work, and the last statement
+		StartToCloseTimeout: 10 * time.Minute, // 5 of work, and the last statement
 		HeartbeatTimeout:    time.Minute,
 		RetryPolicy: &temporal.RetryPolicy{
 			InitialInterval: 5 * time.Second, BackoffCoefficient: 2, MaximumInterval: time.Minute, MaximumAttempts: 5,

@@ -37,7 +37,9 @@ func TestHistoriesReplay(t *testing.T) {
 			replayer.RegisterWorkflow(workflows.Customer)
 			replayer.RegisterWorkflow(workflows.Proposal)
 			replayer.RegisterWorkflow(workflows.Webhook)
+			replayer.RegisterWorkflow(workflows.TestWebhook)
 			replayer.RegisterWorkflow(workflows.Sweep)
+			replayer.RegisterWorkflow(workflows.Retention)
 			require.NoError(t, replayer.ReplayWorkflowHistoryFromJSONFile(nil, file))
 		})
 	}
@@ -65,7 +67,7 @@ func TestReplayFindsAWorkflowThatDoesSomethingElse(t *testing.T) {
 			t.Run(name+"/"+strings.TrimSuffix(filepath.Base(file), ".json"), func(t *testing.T) {
 				t.Parallel()
 				replayer := worker.NewWorkflowReplayer()
-				for _, as := range []string{"Customer", "Proposal", "Webhook", "Sweep"} {
+				for _, as := range []string{"Customer", "Proposal", "Webhook", "TestWebhook", "Sweep", "Retention"} {
 					replayer.RegisterWorkflowWithOptions(other, workflow.RegisterOptions{Name: as})
 				}
 				require.Error(t, replayer.ReplayWorkflowHistoryFromJSONFile(nil, file))

@@ -59,7 +59,7 @@ func (e *Engine) EnsureSchedules(ctx context.Context) error {
 		}),
 		e.ensureSchedule(ctx, time.Hour, client.ScheduleWorkflowAction{
 			ID: retentionID, Workflow: Retention, StaticSummary: "Forget what was kept long enough",
-			WorkflowExecutionTimeout: 2 * time.Hour, // five tries of 15 minutes
+			WorkflowExecutionTimeout: time.Hour, // five tries of 10 minutes
 		}),
 	)
 }

@@ -1,0 +1,20 @@
+package worker
+
+import (
+	"context"
+	"log/slog"
+)
+
+// Pulse is what tells workers of each other.
+type Pulse struct{ p *pulse }
+
+// NewPulse makes one.
+func NewPulse(r Register, id string, tell func(alive int), log *slog.Logger) *Pulse {
+	return &Pulse{newPulse(r, id, tell, log)}
+}
+
+// Start begins to beat.
+func (p *Pulse) Start(ctx context.Context) { p.p.start(ctx) }
+
+// Stop ends it.
+func (p *Pulse) Stop() { p.p.stop() }
