@@ -405,6 +405,12 @@ func TestTokenEndpointFails(t *testing.T) {
 			},
 			"the token endpoint answered without a token that can be read",
 		},
+		"too large": {
+			func(w http.ResponseWriter, _ *http.Request) {
+				_, _ = io.WriteString(w, `{"access_token":"`+strings.Repeat("x", 64<<10)+`"}`)
+			},
+			"the token endpoint answered without a token that can be read",
+		},
 		"redirects": {
 			func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Location", elsewhere.URL)
@@ -489,6 +495,19 @@ func TestTokenEndpointIsVetted(t *testing.T) {
 		})
 	}
 	t.Cleanup(func() { require.Empty(t, a.got()) })
+}
+
+func TestTokenEndpointAsksToBeLeftAlone(t *testing.T) {
+	t.Parallel()
+	p := newPartner(t, answerOK)
+	a := newAuthority(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "7200")
+		w.WriteHeader(http.StatusTooManyRequests)
+	})
+	from := time.Now()
+	r := newSender(t, ample).Deliver(t.Context(), oauth2To(t, p.URL, a))
+	requireNoToken(t, r, "the token endpoint answered 429")
+	require.WithinRange(t, r.NextAttemptAt, from.Add(2*time.Hour), time.Now().Add(2*time.Hour))
 }
 
 // However many deliveries need a token at once, one is asked for.

@@ -204,6 +204,10 @@ func TestTransportsAreBounded(t *testing.T) {
 	kept, _ = s.Certified()
 	require.Equal(t, limit, kept)
 	for range over {
-		<-p.closed
+		select {
+		case <-p.closed:
+		case <-time.After(ample): // rest alone would end them, but later
+			require.Fail(t, "the connections of those that were crowded out are still there")
+		}
 	}
 }

@@ -167,7 +167,7 @@ func (s *Sender) post(ctx context.Context, d pipeline.Dispatch, m Message, at ti
 	for range 2 {
 		token, failure := s.tokens.get(ctx, d.Webhook.Auth)
 		if failure != nil {
-			return answer{}, failure
+			return answer{retryAfter: tokenRetryAfter(failure)}, failure
 		}
 		got, err = s.request(ctx, d, m, at, token)
 		if got.status != http.StatusUnauthorized {

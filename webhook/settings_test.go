@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/dealwright/dealwright/pipeline"
+	"github.com/dealwright/dealwright/schemas"
 	"github.com/dealwright/dealwright/webhook"
 )
 
@@ -263,25 +264,30 @@ func TestTestsAreFlagged(t *testing.T) {
 	require.Equal(t, true, flags[1].Data["test"])
 	require.Equal(t, "true", p.got()[1].header.Get("Webhook-Test"))
 	require.Len(t, flags[1].Data, len(flags[0].Data)+1)
+	require.NoError(t, schemas.Validate(schemas.Envelope, p.got()[1].body))
 }
 
 // An operational event has no customer, no proposal and a stream of its own.
 func TestOperationalEventsGoOut(t *testing.T) {
 	t.Parallel()
 	stream := pipeline.Stream("webhook-12")
+	state, err := json.Marshal(pipeline.NoticeState{ID: 12, CompanyID: 1, URL: "https://partner.example/", Active: true, Version: 3})
+	require.NoError(t, err)
+	payload, err := json.Marshal(pipeline.WebhookNotice{WebhookID: 12, URL: "https://partner.example/", Failures: 10, Error: "answered 500"})
+	require.NoError(t, err)
 	p := newPartner(t, answerOK)
 	d := dispatchTo(t, p.URL)
 	d.Event = pipeline.Event{
 		ID: pipeline.NoticeID(stream, 3), Position: 5, CompanyID: 1, Stream: stream, Version: 3, Type: pipeline.TypeWebhookFailing,
-		Timestamp: time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC),
-		State:     json.RawMessage(`{"id":12,"active":true}`), Payload: json.RawMessage(`{"webhook_id":12}`),
+		Timestamp: time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC), State: state, Payload: payload,
 	}
 	require.True(t, newSender(t, ample).Deliver(t.Context(), d).OK())
 	require.JSONEq(t, `{
 		"type": "webhook.failing", "timestamp": "2026-11-21T09:00:00Z",
 		"data": {
 			"id": "`+d.Event.ID+`", "position": 5, "company_id": 1, "stream": "webhook-12", "seq": 3, "customer_id": null,
-			"proposal_id": null, "actor": {"user_id": null}, "cause": null, "state": {"id": 12, "active": true}, "payload": {"webhook_id": 12}
+			"proposal_id": null, "actor": {"user_id": null}, "cause": null, "state": `+string(state)+`, "payload": `+string(payload)+`
 		}
 	}`, string(p.got()[0].body))
+	require.NoError(t, schemas.Validate(schemas.Envelope, p.got()[0].body))
 }

@@ -140,6 +140,15 @@ type tokenError struct{ err error }
 func (e tokenError) Error() string { return "no access token: " + e.err.Error() }
 func (e tokenError) Unwrap() error { return e.err }
 
+// tokenRetryAfter is how long the token endpoint asks to be left alone.
+func tokenRetryAfter(err error) time.Duration {
+	refusal, ok := errors.AsType[*oauth2.RetrieveError](err)
+	if !ok {
+		return 0
+	}
+	return retryAfter(refusal.Response.Header, time.Now())
+}
+
 // tokenErrorCodes are those of RFC 6749, sections 4.1.2.1 and 5.2. No others are told: an
 // endpoint may write into its errors what it was sent.
 var tokenErrorCodes = []string{
