@@ -270,7 +270,7 @@ func (s *Store) beginning(ctx context.Context, w pipeline.Webhook, start pipelin
 	if err != nil {
 		return beginning{}, err
 	}
-	total, err := s.countEvents(ctx, w.CompanyID, w.Events, from, newest)
+	total, err := s.countEvents(ctx, w.CompanyID, subscribed(w.Events, nil), from, newest)
 	return beginning{from: from, newest: newest, total: total}, err
 }
 

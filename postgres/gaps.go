@@ -1,0 +1,87 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"time"
+
+	"github.com/dealwright/dealwright/pipeline"
+)
+
+// gapsLookAt is how many events one question for gaps looks at.
+const gapsLookAt = 20_000
+
+type gapRow struct {
+	EventID   sql.NullString `db:"id"`
+	EventType string         `db:"type"`
+	Position  int64          `db:"position"`
+	Stream    string         `db:"stream"`
+	Version   int64          `db:"version"`
+	Timestamp time.Time      `db:"occurred_at"`
+	Status    sql.NullString `db:"status"`
+	Delivery  sql.NullInt64  `db:"delivery_id"`
+}
+
+func (r gapRow) gap() pipeline.Gap {
+	return pipeline.Gap{
+		EventID: r.EventID.String, EventType: pipeline.EventType(r.EventType), Position: r.Position, Stream: pipeline.Stream(r.Stream),
+		Version: r.Version, Timestamp: r.Timestamp.UTC(), Status: pipeline.Text(r.Status.String), Delivery: pipeline.ID(r.Delivery.Int64),
+	}
+}
+
+// Gaps lists the events since a webhook's subscription began that it is to get and that its
+// partner has not acknowledged, oldest first: those with a delivery that has never succeeded, and
+// those with none that match the webhook as it is now. It looks at a bounded number of events, so
+// that there may be no gap in the answer and still a Next.
+func (s *Store) Gaps(ctx context.Context, q pipeline.GapQuery) (pipeline.Gaps, error) {
+	w, err := s.selectionOf(ctx, q.CompanyID, q.WebhookID)
+	if err != nil {
+		return pipeline.Gaps{}, err
+	}
+	after, until := max(q.After, w.FromPosition), q.Until
+	if until == 0 {
+		if until, err = s.newestPosition(ctx, q.CompanyID); err != nil {
+			return pipeline.Gaps{}, err
+		}
+	}
+	var looked struct {
+		Events int64         `db:"events"`
+		Last   sql.NullInt64 `db:"last"`
+	}
+	selected := w.selection(q.WebhookID, nil)
+	args := selected.args(after, until, gapsLookAt, gapsLookAt)
+	err = s.db.GetContext(ctx, &looked, `SELECT count(*) AS events, max(position) AS last FROM (
+			SELECT position FROM (`+selected.looked()+`) l ORDER BY position LIMIT $6) l`, args[:argsOfLooked]...)
+	if err != nil {
+		return pipeline.Gaps{}, mapError(err, "look for gaps")
+	}
+	more := looked.Events == gapsLookAt
+	if more {
+		until = looked.Last.Int64
+	}
+	var rows []gapRow
+	args = selected.args(after, until, gapsLookAt, gapsLookAt)
+	err = s.page(ctx, &rows, "gaps", `SELECT e.id, e.type, e.position, e.stream, e.version, e.occurred_at, g.status, g.delivery_id
+		FROM (
+			SELECT l.position, d.id AS delivery_id, d.status FROM (`+selected.looked()+`) l
+			LEFT JOIN LATERAL (SELECT id, status, delivered_at FROM deliveries
+				WHERE webhook_id = $8 AND event_position = l.position OFFSET 0) d ON true
+			WHERE l.wanted AND d.delivered_at IS NULL OFFSET 0) g
+		CROSS JOIN LATERAL (SELECT * FROM events WHERE company_id = $1 AND position = g.position OFFSET 0) e
+		WHERE g.delivery_id IS NOT NULL OR `+matchesSelection+`
+		ORDER BY e.position LIMIT $10`, append(args, q.Limit)...)
+	if err != nil {
+		return pipeline.Gaps{}, err
+	}
+	out := pipeline.Gaps{Gaps: make([]pipeline.Gap, len(rows))}
+	for i, r := range rows {
+		out.Gaps[i] = r.gap()
+	}
+	switch {
+	case len(rows) == q.Limit:
+		out.Next = rows[len(rows)-1].Position
+	case more:
+		out.Next = until
+	}
+	return out, nil
+}
