@@ -88,7 +88,8 @@ func TestWhoIsTold(t *testing.T) {
 		WebhookID: subject.ID, DeliveryID: mine.DeliveryID, EventID: mine.Event.ID, EventType: mine.Event.Type,
 		Stream: mine.Event.Stream, Version: 1, Attempts: 1, Error: "HTTP 500",
 	}, notice)
-	require.Equal(t, pipeline.DeliveryDelivered, one(t, d, deliver(t, d, sent[0])).Status)
+	record(t, d, delivered(sent[0]))
+	require.Equal(t, pipeline.DeliveryDelivered, one(t, d, sent[0].DeliveryID).Status)
 }
 
 // Giving up a delivery that is itself about a delivery is told to nobody.
@@ -193,13 +194,6 @@ func TestOperationalEventsInTheFeed(t *testing.T) {
 			require.Equal(t, test.want, types(feed(t, d, test.query)))
 		})
 	}
-}
-
-// deliver records a success and gives the delivery's id.
-func deliver(t *testing.T, d database, sent pipeline.Dispatch) int64 {
-	t.Helper()
-	record(t, d, delivered(sent))
-	return sent.DeliveryID
 }
 
 func background(t *testing.T, f func()) <-chan bool {
