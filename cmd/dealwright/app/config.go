@@ -11,9 +11,11 @@ import (
 	"os"
 	"reflect"
 	"strings"
+	"time"
 
 	"github.com/caarlos0/env/v11"
 
+	"github.com/dealwright/dealwright/pipeline"
 	"github.com/dealwright/dealwright/postgres"
 	"github.com/dealwright/dealwright/webhook"
 )
@@ -21,23 +23,55 @@ import (
 // Config comes from the environment. Where Temporal is comes from Temporal's own variables
 // (TEMPORAL_ADDRESS and so on), which its envconfig reads.
 type Config struct {
-	Addr          string `env:"DEALWRIGHT_ADDR"           envDefault:"127.0.0.1:8080"`
-	DatabaseURL   string `env:"DATABASE_URL"`
-	Key           string `env:"DEALWRIGHT_KEY"`
-	EncryptionKey string `env:"DEALWRIGHT_ENCRYPTION_KEY"`
-	AllowTargets  string `env:"DEALWRIGHT_ALLOW_TARGETS"`
-	RetrySchedule string `env:"DEALWRIGHT_RETRY_SCHEDULE"`
-	LogLevel      string `env:"DEALWRIGHT_LOG_LEVEL"      envDefault:"info"`
-	LogFormat     string `env:"DEALWRIGHT_LOG_FORMAT"     envDefault:"json"`
-	MaxConns      int    `env:"DEALWRIGHT_MAX_CONNS"      envDefault:"20"`
-	Version       string `env:"-"`
+	Addr           string        `env:"DEALWRIGHT_ADDR"            envDefault:"127.0.0.1:8080"`
+	DatabaseURL    string        `env:"DATABASE_URL"`
+	Key            string        `env:"DEALWRIGHT_KEY"`
+	EncryptionKey  string        `env:"DEALWRIGHT_ENCRYPTION_KEY"`
+	AllowTargets   string        `env:"DEALWRIGHT_ALLOW_TARGETS"`
+	RetrySchedule  string        `env:"DEALWRIGHT_RETRY_SCHEDULE"`
+	DisableAfter   time.Duration `env:"DEALWRIGHT_DISABLE_AFTER"   envDefault:"120h"`  // of failing, a webhook is disabled
+	KeepAttempts   time.Duration `env:"DEALWRIGHT_KEEP_ATTEMPTS"   envDefault:"720h"`  // 30 days
+	KeepDeliveries time.Duration `env:"DEALWRIGHT_KEEP_DELIVERIES" envDefault:"2160h"` // 90 days
+	LogLevel       string        `env:"DEALWRIGHT_LOG_LEVEL"       envDefault:"info"`
+	LogFormat      string        `env:"DEALWRIGHT_LOG_FORMAT"      envDefault:"json"`
+	MaxConns       int           `env:"DEALWRIGHT_MAX_CONNS"       envDefault:"20"`
+	Version        string        `env:"-"`
 }
 
 // ReadConfig reads the environment.
 func ReadConfig(version string) (Config, error) {
 	cfg := Config{Version: version}
-	err := ReadEnvironment(&cfg)
-	return cfg, err
+	if err := ReadEnvironment(&cfg); err != nil {
+		return cfg, err
+	}
+	return cfg, cfg.checkSpans()
+}
+
+// minSpan: what is meant to be "never" has to be said as a very long time. Zero would disable
+// every webhook that stumbles, or leave nothing to look into when a partner asks.
+const minSpan = time.Second
+
+// checkSpans says which of the spans that were read cannot be meant. It is not part of
+// CheckValues: in a Config that was made otherwise, a zero span stands for the default.
+func (c Config) checkSpans() error {
+	var wrong []error
+	for _, s := range []struct {
+		name string
+		is   time.Duration
+	}{
+		{"DEALWRIGHT_DISABLE_AFTER", c.DisableAfter},
+		{"DEALWRIGHT_KEEP_ATTEMPTS", c.KeepAttempts},
+		{"DEALWRIGHT_KEEP_DELIVERIES", c.KeepDeliveries},
+	} {
+		if s.is < minSpan {
+			wrong = append(wrong, fmt.Errorf("%s has to be %s or more, not %s", s.name, minSpan, pipeline.Duration(s.is)))
+		}
+	}
+	if c.KeepAttempts > c.KeepDeliveries {
+		wrong = append(wrong, fmt.Errorf("DEALWRIGHT_KEEP_ATTEMPTS is %s, longer than DEALWRIGHT_KEEP_DELIVERIES, which is %s: "+
+			"an attempt goes with its delivery", pipeline.Duration(c.KeepAttempts), pipeline.Duration(c.KeepDeliveries)))
+	}
+	return errors.Join(wrong...)
 }
 
 // ReadEnvironment fills a struct in whose fields have env tags. Its error names the variables
@@ -57,10 +91,18 @@ func ReadEnvironment(into any) error {
 		}
 		if field, ok := reflect.TypeOf(into).Elem().FieldByName(parse.Name); ok {
 			name := field.Tag.Get("env")
-			wrong[i] = fmt.Errorf("%s is %q, which is no %s", name, os.Getenv(name), field.Type)
+			wrong[i] = fmt.Errorf("%s is %q, which is no %s", name, os.Getenv(name), described(field.Type))
 		}
 	}
 	return errors.Join(wrong...)
+}
+
+// described says what a type wants to be set to.
+func described(t reflect.Type) string {
+	if t == reflect.TypeFor[time.Duration]() {
+		return "duration such as 90m or 120h"
+	}
+	return t.String()
 }
 
 // Check says what is missing or wrong for a process that serves.

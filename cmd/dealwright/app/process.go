@@ -12,7 +12,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"go.temporal.io/sdk/client"
-	sdkworker "go.temporal.io/sdk/worker"
 
 	"github.com/dealwright/dealwright/api"
 	"github.com/dealwright/dealwright/postgres"
@@ -74,7 +73,9 @@ func OpenStore(cfg Config) (*postgres.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return postgres.Open(postgres.Config{URL: cfg.DatabaseURL, MaxConns: cfg.MaxConns, Sealer: sealer})
+	return postgres.Open(postgres.Config{
+		URL: cfg.DatabaseURL, MaxConns: cfg.MaxConns, Sealer: sealer, DisableAfter: cfg.DisableAfter,
+	})
 }
 
 // Close lets go of Postgres and Temporal.
@@ -148,11 +149,14 @@ func (p *Process) RunWorker(ctx context.Context, ready func()) error {
 	if err := p.again(ctx, "prepare temporal", p.prepareTemporal); err != nil {
 		return err
 	}
-	var w sdkworker.Worker
-	err = p.again(ctx, "start worker", func(context.Context) error {
+	var w *worker.Worker
+	err = p.again(ctx, "start worker", func(ctx context.Context) error {
 		// A worker that failed to start cannot be started again, so each try has its own.
-		w = worker.New(worker.Config{Client: p.client, Engine: p.engine, Store: p.store, Sender: sender})
-		return w.Start()
+		w = worker.New(worker.Config{
+			Client: p.client, Engine: p.engine, Store: p.store, Sender: sender, Logger: p.log,
+			KeepAttempts: p.cfg.KeepAttempts, KeepDeliveries: p.cfg.KeepDeliveries,
+		})
+		return w.Start(ctx)
 	})
 	if err != nil {
 		return err
@@ -160,7 +164,7 @@ func (p *Process) RunWorker(ctx context.Context, ready func()) error {
 	p.log.Info("working", "task_queue", workflows.TaskQueue)
 	ready()
 	<-ctx.Done()
-	w.Stop()
+	w.Stop() //nolint:contextcheck // stopping has time limits of its own
 	return nil
 }
 
@@ -173,7 +177,7 @@ func (p *Process) prepareTemporal(ctx context.Context) error {
 		p.log.Warn("make these search attributes by hand: this account may not, and workflows need them",
 			"namespace", p.namespace, "attributes", missing)
 	}
-	return p.engine.EnsureSweep(ctx)
+	return p.engine.EnsureSchedules(ctx)
 }
 
 // The pauses between tries of something that has to be there before a process can serve.
