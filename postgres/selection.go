@@ -67,7 +67,8 @@ const narrow = 6
 func (s selection) looked() string {
 	if len(s.types) > narrow {
 		return `SELECT position, type = ANY($4) AS wanted FROM (
-			SELECT position, type FROM events WHERE company_id = $1 AND position > $2 AND position <= $3 ORDER BY position LIMIT $6) l`
+			SELECT position, type FROM events WHERE company_id = $1 AND position > $2 AND position <= $3
+			ORDER BY position LIMIT greatest($5::integer, $6::integer)) l`
 	}
 	return `SELECT p.position, $6::integer > 0 AS wanted FROM unnest($4::text[]) AS t (type) CROSS JOIN LATERAL (
 			SELECT e.position FROM events e
