@@ -19,19 +19,23 @@ var update = flag.Bool("update", false, "write the parts anew: go test ./docs -u
 // Every part stands between <!-- name --> and <!-- /word -->, word being the name's first one.
 func TestPartsSayWhatTheCodeSays(t *testing.T) {
 	t.Parallel()
-	const file = "architecture.md"
-	b, err := os.ReadFile(file)
-	require.NoError(t, err)
-	text := string(b)
-	for name, part := range parts() {
-		if *update {
-			text = replace(t, text, name, part)
-			continue
+	for file, parts := range map[string]map[string]string{
+		"architecture.md": parts(),
+		"partners.md":     {"worst endpoints": worstEndpoints(t)},
+	} {
+		b, err := os.ReadFile(file)
+		require.NoError(t, err)
+		text := string(b)
+		for name, part := range parts {
+			if *update {
+				text = replace(t, text, name, part)
+				continue
+			}
+			require.Equal(t, part, between(t, text, name), "%s in %s differs; go test ./docs -update writes it anew", name, file)
 		}
-		require.Equal(t, part, between(t, text, name), "%s in %s differs; go test ./docs -update writes it anew", name, file)
-	}
-	if *update {
-		require.NoError(t, os.WriteFile(file, []byte(text), 0o644))
+		if *update {
+			require.NoError(t, os.WriteFile(file, []byte(text), 0o644))
+		}
 	}
 }
 

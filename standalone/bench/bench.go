@@ -7,10 +7,21 @@ import (
 	"time"
 )
 
-// What is measured: a bare workflow, and the engine.
+// What is measured: a bare workflow, and the engine with one webhook; the engine with more webhooks, or with one whose
+// endpoint takes its time; with a dead and a slow one among its neighbours; and how it sends the past once more.
 const (
-	nameBare   = "bare"
-	nameEngine = "dealwright"
+	nameBare       = "bare"
+	nameEngine     = "dealwright"
+	nameFanOut     = "fanout"
+	nameDelay      = "delay"
+	nameNeighbours = "neighbours"
+	nameReplay     = "replay"
+)
+
+// fanOut is how many webhooks hear of every event, and delay how long that endpoint takes to answer.
+const (
+	fanOut = 5
+	delay  = 100 * time.Millisecond
 )
 
 // subject is something that transitions can be sent to.
@@ -37,13 +48,14 @@ type transition struct {
 type bench struct {
 	options    options
 	standalone *standalone
-	receiver   *receiver
+	tenants    *tenants
 	meter      *meter
 	subjects   map[string]subject
+	partners   map[string]audience // of the subjects
 }
 
 func newBench(ctx context.Context, o options) (_ *bench, err error) {
-	b := &bench{options: o, subjects: map[string]subject{}}
+	b := &bench{options: o, subjects: map[string]subject{}, partners: map[string]audience{}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, b.close())
@@ -53,7 +65,7 @@ func newBench(ctx context.Context, o options) (_ *bench, err error) {
 	if b.standalone, err = startStandalone(ctx, o.binary); err != nil {
 		return b, err
 	}
-	if b.receiver, err = startReceiver(ctx); err != nil {
+	if b.tenants, err = openTenants(b.standalone); err != nil {
 		return b, err
 	}
 	if b.meter, err = newMeter(b.standalone); err != nil {
@@ -64,21 +76,36 @@ func newBench(ctx context.Context, o options) (_ *bench, err error) {
 }
 
 func (b *bench) addSubjects(ctx context.Context) error {
-	if b.options.wants(nameBare) {
-		bare, err := newBare(ctx, b.standalone, b.receiver.url)
+	for _, name := range b.options.flatOut() {
+		size, takes := 1, time.Duration(0)
+		switch name {
+		case nameFanOut:
+			size = fanOut
+		case nameDelay:
+			takes = delay
+		}
+		partners, err := newAudience(ctx, size, takes)
 		if err != nil {
 			return err
 		}
-		b.subjects[nameBare] = bare
-	}
-	if b.options.wants(nameEngine) {
-		engine, err := newEngine(ctx, b.standalone, b.receiver.url)
-		if err != nil {
+		b.partners[name] = partners
+		if b.subjects[name], err = b.newSubject(ctx, name, partners); err != nil {
 			return err
 		}
-		b.subjects[nameEngine] = engine
 	}
 	return nil
+}
+
+// newSubject makes a bare workflow, or the engine as a company of its own sees it.
+func (b *bench) newSubject(ctx context.Context, name string, partners audience) (subject, error) {
+	if name == nameBare {
+		return newBare(ctx, b.standalone, partners[0].url)
+	}
+	e, err := b.tenants.newCompany(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return e, e.subscribeAll(ctx, partners)
 }
 
 // close ends everything, in the reverse order of its start.
@@ -90,11 +117,14 @@ func (b *bench) close() error {
 	if b.meter != nil {
 		all = append(all, b.meter.close())
 	}
+	if b.tenants != nil {
+		all = append(all, b.tenants.close())
+	}
 	if b.standalone != nil {
 		all = append(all, b.standalone.stop())
 	}
-	if b.receiver != nil {
-		all = append(all, b.receiver.close())
+	for _, partners := range b.partners {
+		all = append(all, partners.close())
 	}
 	return errors.Join(all...)
 }
@@ -103,41 +133,54 @@ func (b *bench) close() error {
 const warmUp = 5 * time.Second
 
 func (b *bench) run(ctx context.Context) (results, error) {
-	for _, name := range b.names() {
-		if _, err := b.measure(ctx, name, "warm-up", b.flatOut(warmUp)); err != nil {
-			return nil, err
+	out := results{samples: map[string]map[string][]sample{}}
+	if err := b.runLoads(ctx, &out); err != nil {
+		return out, err
+	}
+	if b.options.wants(nameNeighbours) {
+		if err := b.measureNeighbours(ctx, &out); err != nil {
+			return out, err
 		}
 	}
-	out := results{}
-	loads := []struct {
-		name string
-		run  load
-	}{
-		{loadFlatOut, b.flatOut(b.options.duration())},
-		{loadPaced, b.paced(b.options.duration())},
-	}
-	for _, load := range loads {
-		for n := range b.options.rounds {
-			for _, name := range b.names() {
-				s, err := b.measure(ctx, name, fmt.Sprintf("%s, round %d of %d", load.name, n+1, b.options.rounds), load.run)
-				if err != nil {
-					return nil, err
-				}
-				out.add(name, load.name, s)
-			}
+	if b.options.wants(nameReplay) {
+		if err := b.measureReplay(ctx, &out); err != nil {
+			return out, err
 		}
 	}
 	return out, nil
 }
 
-func (b *bench) names() []string {
-	var names []string
-	for _, name := range []string{nameBare, nameEngine} {
-		if b.options.wants(name) {
-			names = append(names, name)
+// runLoads measures the subjects in turn, round after round.
+func (b *bench) runLoads(ctx context.Context, out *results) error {
+	for _, name := range b.options.flatOut() {
+		if _, err := b.measure(ctx, name, "warm-up", b.flatOut(warmUp)); err != nil {
+			return err
 		}
 	}
-	return names
+	loads := []struct {
+		name  string
+		names []string
+		run   load
+	}{
+		{loadFlatOut, b.options.flatOut(), b.flatOut(b.options.duration())},
+		{loadPaced, b.options.paced(), b.paced(b.options.duration())},
+	}
+	for _, load := range loads {
+		for n := range b.options.rounds {
+			for _, name := range load.names {
+				s, err := b.measure(ctx, name, b.round(load.name, n), load.run)
+				if err != nil {
+					return err
+				}
+				out.add(name, load.name, s)
+			}
+		}
+	}
+	return nil
+}
+
+func (b *bench) round(what string, n int) string {
+	return fmt.Sprintf("%s, round %d of %d", what, n+1, b.options.rounds)
 }
 
 // measure runs a load once and waits until the partner has heard of every transition.
@@ -151,7 +194,7 @@ func (b *bench) measure(ctx context.Context, name, what string, run load) (sampl
 	if err != nil {
 		return sample{}, fmt.Errorf("%s, %s: %w", name, what, err)
 	}
-	arrivals, err := b.receiver.await(ctx, sent)
+	arrivals, err := b.partners[name].await(ctx, sent)
 	if err != nil {
 		return sample{}, fmt.Errorf("%s, %s: %w", name, what, err)
 	}

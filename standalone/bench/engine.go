@@ -7,11 +7,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"time"
 )
 
-// engine is the real thing, through its HTTP API, with one webhook that matches everything.
+// engine is the real thing, through its HTTP API, seen by one company.
 type engine struct {
 	api  string
 	key  string
@@ -21,21 +22,38 @@ type engine struct {
 // requestPatience bounds a request; the API itself gives up before.
 const requestPatience = 30 * time.Second
 
-// newEngine subscribes the partner.
-func newEngine(ctx context.Context, s *standalone, partner string) (*engine, error) {
-	e := &engine{
-		api: s.API, key: s.Key,
+func newEngine(api, key string) *engine {
+	return &engine{
+		api: api, key: key,
 		http: &http.Client{Timeout: requestPatience, Transport: &http.Transport{MaxIdleConnsPerHost: 256}},
 	}
-	body, err := json.Marshal(map[string]any{"url": partner, "events": []string{"*"}})
+}
+
+// subscribe makes a webhook that matches everything and gives its id; more are other settings of it.
+func (e *engine) subscribe(ctx context.Context, url string, more map[string]any) (int64, error) {
+	request := map[string]any{"url": url, "events": []string{"*"}}
+	maps.Copy(request, more)
+	body, err := json.Marshal(request)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	var made struct{}
+	var made struct {
+		ID int64 `json:"id"`
+	}
 	if err := e.post(ctx, "/v1/webhooks", string(body), &made); err != nil {
-		return nil, fmt.Errorf("make a webhook: %w", err)
+		return 0, fmt.Errorf("make a webhook: %w", err)
 	}
-	return e, nil
+	return made.ID, nil
+}
+
+// subscribeAll makes a webhook for each of an audience.
+func (e *engine) subscribeAll(ctx context.Context, partners audience) error {
+	for _, partner := range partners {
+		if _, err := e.subscribe(ctx, partner.url, nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (e *engine) close() error {
@@ -43,26 +61,35 @@ func (e *engine) close() error {
 	return nil
 }
 
-// post sends what a careful client sends: an idempotency key with every request. Anything but 201 is an error.
+// post sends what a careful client sends: an idempotency key with every request. Anything but 2xx is an error.
 func (e *engine) post(ctx context.Context, path, body string, answer any) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, e.api+path, bytes.NewReader([]byte(body)))
+	return e.do(ctx, http.MethodPost, path, body, answer)
+}
+
+func (e *engine) do(ctx context.Context, method, path, body string, answer any) error {
+	req, err := http.NewRequestWithContext(ctx, method, e.api+path, bytes.NewReader([]byte(body)))
 	if err != nil {
-		return fmt.Errorf("POST %s: %w", path, err)
+		return fmt.Errorf("%s %s: %w", method, path, err)
 	}
 	req.Header.Set("Authorization", "Bearer "+e.key)
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Idempotency-Key", rand.Text())
+	if method == http.MethodPost {
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Idempotency-Key", rand.Text())
+	}
 	resp, err := e.http.Do(req)
 	if err != nil {
-		return fmt.Errorf("POST %s: %w", path, err)
+		return fmt.Errorf("%s %s: %w", method, path, err)
 	}
 	defer resp.Body.Close()
 	content, err := io.ReadAll(resp.Body)
 	if err != nil {
-		return fmt.Errorf("POST %s: %w", path, err)
+		return fmt.Errorf("%s %s: %w", method, path, err)
 	}
-	if resp.StatusCode != http.StatusCreated {
-		return fmt.Errorf("POST %s answered %d: %s", path, resp.StatusCode, content)
+	if resp.StatusCode/100 != 2 {
+		return fmt.Errorf("%s %s answered %d: %s", method, path, resp.StatusCode, content)
+	}
+	if answer == nil {
+		return nil
 	}
 	return json.Unmarshal(content, answer)
 }

@@ -1,8 +1,9 @@
 // Command bench measures the engine beside a bare workflow on the same Temporal server and the same Postgres, so that the
-// difference is what the engine adds:
+// difference is what the engine adds, and how it delivers: to many webhooks, to slow ones, and the past once more:
 //
 //	make bench
 //	cd standalone && go run ./bench -rounds 5 -seconds 20
+//	cd standalone && go run ./bench -only fanout,replay
 //
 // It starts a standalone of its own as a separate process, with everything in a temporary folder, and ends it. Rounds of
 // the two alternate and medians are shown, since other work on the machine would otherwise fall on one of them. The table
@@ -18,6 +19,8 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -38,14 +41,39 @@ type options struct {
 	seconds int
 	clients int
 	rate    int
-	only    string
+	only    []string // empty: everything
 	binary  string
 }
 
 func (o options) duration() time.Duration { return time.Duration(o.seconds) * time.Second }
 
-// wants tells whether a subject is to be measured.
-func (o options) wants(subject string) bool { return o.only == "" || o.only == subject }
+// measurements are all that can be measured, in the order in which it is.
+var measurements = []string{nameBare, nameEngine, nameFanOut, nameDelay, nameNeighbours, nameReplay}
+
+// wants tells whether something is to be measured.
+func (o options) wants(name string) bool { return len(o.only) == 0 || slices.Contains(o.only, name) }
+
+// flatOut are the subjects that are measured flat out. What is compared with the engine's one webhook brings that along.
+func (o options) flatOut() []string {
+	var names []string
+	for _, name := range []string{nameBare, nameEngine, nameFanOut, nameDelay} {
+		if o.wants(name) || name == nameEngine && (o.wants(nameFanOut) || o.wants(nameDelay)) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// paced are the subjects that are measured at a rate.
+func (o options) paced() []string {
+	var names []string
+	for _, name := range []string{nameBare, nameEngine} {
+		if o.wants(name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
 
 func readOptions(args []string) (options, error) {
 	var o options
@@ -54,7 +82,10 @@ func readOptions(args []string) (options, error) {
 	flags.IntVar(&o.seconds, "seconds", 15, "how long each measurement lasts")
 	flags.IntVar(&o.clients, "clients", 16, "concurrent clients")
 	flags.IntVar(&o.rate, "rate", 20, "transitions per second where latency is measured, all clients together")
-	flags.StringVar(&o.only, "only", "", "measure only this: "+nameBare+" or "+nameEngine)
+	flags.Func("only", "measure only these, with commas between them: "+strings.Join(measurements, ", "), func(list string) error {
+		o.only = strings.Split(list, ",")
+		return nil
+	})
 	flags.StringVar(&o.binary, "standalone", "", "a standalone binary to measure, instead of building this checkout's")
 	if err := flags.Parse(args); err != nil {
 		return o, fmt.Errorf("read flags: %w", err)
@@ -62,8 +93,10 @@ func readOptions(args []string) (options, error) {
 	if o.rounds < 1 || o.seconds < 1 || o.clients < 1 || o.rate < 1 {
 		return o, errors.New("-rounds, -seconds, -clients and -rate have to be 1 or more")
 	}
-	if o.only != "" && o.only != nameBare && o.only != nameEngine {
-		return o, fmt.Errorf("-only has to be %s or %s, not %q", nameBare, nameEngine, o.only)
+	for _, name := range o.only {
+		if !slices.Contains(measurements, name) {
+			return o, fmt.Errorf("-only can have %s, not %q", strings.Join(measurements, ", "), name)
+		}
 	}
 	return o, nil
 }

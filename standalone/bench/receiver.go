@@ -15,6 +15,7 @@ import (
 // receiver is the partner: it takes everything, believes everything, and notes when it first heard of each event.
 type receiver struct {
 	url    string
+	takes  time.Duration // for its answer
 	server *http.Server
 	served chan error
 
@@ -33,12 +34,12 @@ type telling struct {
 // eventName names an event by its place, which callers and partners both know.
 func eventName(stream string, seq int64) string { return stream + "#" + strconv.FormatInt(seq, 10) }
 
-func startReceiver(ctx context.Context) (*receiver, error) {
+func startReceiver(ctx context.Context, takes time.Duration) (*receiver, error) {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("start receiver: %w", err)
 	}
-	r := &receiver{url: "http://" + l.Addr().String() + "/", served: make(chan error, 1), arrived: map[string]time.Time{}}
+	r := &receiver{url: "http://" + l.Addr().String() + "/", takes: takes, served: make(chan error, 1), arrived: map[string]time.Time{}}
 	r.server = &http.Server{Handler: r, ReadHeaderTimeout: time.Minute}
 	go func() { r.served <- r.server.Serve(l) }()
 	return r, nil
@@ -61,6 +62,12 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	r.note(eventName(told.Data.Stream, told.Data.Seq), at)
+	if r.takes > 0 {
+		select {
+		case <-time.After(r.takes):
+		case <-req.Context().Done():
+		}
+	}
 	w.WriteHeader(http.StatusNoContent)
 }
 
@@ -75,6 +82,13 @@ func (r *receiver) note(event string, at time.Time) {
 // arrivalPatience is how long the last webhook may take. It is longer than the first retries, so that one that had to be
 // sent again counts as slow and not as lost.
 const arrivalPatience = 30 * time.Second
+
+// count is how many events have arrived.
+func (r *receiver) count() int {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	return len(r.arrived)
+}
 
 // await gives the times at which the events of these transitions arrived, in the same order.
 func (r *receiver) await(ctx context.Context, sent []transition) ([]time.Time, error) {
@@ -105,4 +119,44 @@ func (r *receiver) look(sent []transition) (arrivals []time.Time, missing int) {
 		arrivals[i] = at
 	}
 	return arrivals, missing
+}
+
+// audience are the partners that hear of a subject's events, each through a webhook of its own.
+type audience []*receiver
+
+func newAudience(ctx context.Context, size int, takes time.Duration) (audience, error) {
+	var a audience
+	for range size {
+		r, err := startReceiver(ctx, takes)
+		if err != nil {
+			return nil, errors.Join(err, a.close())
+		}
+		a = append(a, r)
+	}
+	return a, nil
+}
+
+func (a audience) close() error {
+	var all []error
+	for _, r := range a {
+		all = append(all, r.close())
+	}
+	return errors.Join(all...)
+}
+
+// await gives, for each event, when the last of the audience had it.
+func (a audience) await(ctx context.Context, sent []transition) ([]time.Time, error) {
+	last := make([]time.Time, len(sent))
+	for _, r := range a {
+		arrivals, err := r.await(ctx, sent)
+		if err != nil {
+			return nil, err
+		}
+		for i, at := range arrivals {
+			if at.After(last[i]) {
+				last[i] = at
+			}
+		}
+	}
+	return last, nil
 }

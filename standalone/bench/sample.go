@@ -57,18 +57,22 @@ func (s sample) summary() string {
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// results are all samples, by subject and load.
-type results map[string]map[string][]sample
+// results are all that was measured: samples by subject and load, and what has a form of its own, by round.
+type results struct {
+	samples    map[string]map[string][]sample
+	neighbours []neighbours
+	replays    []replayed
+}
 
-func (r results) add(subject, load string, s sample) {
-	if r[subject] == nil {
-		r[subject] = map[string][]sample{}
+func (r *results) add(subject, load string, s sample) {
+	if r.samples[subject] == nil {
+		r.samples[subject] = map[string][]sample{}
 	}
-	r[subject][load] = append(r[subject][load], s)
+	r.samples[subject][load] = append(r.samples[subject][load], s)
 }
 
 // medianOf is the median over the rounds; 0 where nothing was measured.
-func medianOf(samples []sample, figure func(sample) float64) float64 {
+func medianOf[S any](samples []S, figure func(S) float64) float64 {
 	all := make([]float64, len(samples))
 	for i, s := range samples {
 		all[i] = figure(s)

@@ -16,6 +16,10 @@ const (
 	enoughAPI         = 12 * time.Millisecond // p50
 	enoughPartner     = 20 * time.Millisecond // p50
 	enoughPartnerTail = 45 * time.Millisecond // p99
+	enoughFanOut      = 4.5                   // deliveries/s with five webhooks to transitions/s with one
+	enoughDelayed     = 0.9                   // of an instant endpoint's deliveries/s
+	enoughNeighbours  = 1.5                   // times the p99 without bad neighbours
+	enoughReplay      = 1500.0                // events/s
 )
 
 // print writes the table. Figures are medians over the rounds.
@@ -23,6 +27,20 @@ func (r results) print(out io.Writer, o options, load string) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "%d cores, load average %s before; %d clients; medians of %d rounds of %d s\n\n",
 		runtime.NumCPU(), load, o.clients, o.rounds, o.seconds)
+	r.subjects(w, o)
+	r.delivery(w)
+	r.verdict(w, o)
+	if err := w.Flush(); err != nil {
+		return fmt.Errorf("print the table: %w", err)
+	}
+	return nil
+}
+
+// subjects has the engine beside the bare workflow.
+func (r results) subjects(w io.Writer, o options) {
+	if len(o.paced()) == 0 {
+		return
+	}
 	for _, l := range []struct{ name, title string }{
 		{loadFlatOut, "Flat out"},
 		{loadPaced, fmt.Sprintf("At %d transitions/s", o.rate)},
@@ -31,11 +49,6 @@ func (r results) print(out io.Writer, o options, load string) error {
 		r.section(w, l.name, l.title+": CPU seconds per 1000 transitions", cpuRows)
 		r.section(w, l.name, l.title+": databases, per transition", r.databaseRows(l.name))
 	}
-	r.verdict(w, o)
-	if err := w.Flush(); err != nil {
-		return fmt.Errorf("print the table: %w", err)
-	}
-	return nil
 }
 
 // row is one figure for each subject.
@@ -87,7 +100,7 @@ func (r results) databaseRows(load string) []row {
 	}
 	for _, operation := range r.operations(load) {
 		figure := func(s sample) float64 { return s.perTransition(s.usage.writes[operation]) }
-		if slices.ContainsFunc(slices.Collect(maps.Values(r)), func(loads map[string][]sample) bool {
+		if slices.ContainsFunc(slices.Collect(maps.Values(r.samples)), func(loads map[string][]sample) bool {
 			return medianOf(loads[load], figure) >= rare
 		}) {
 			rows = append(rows, row{"  " + operation, "%.2f", figure})
@@ -99,7 +112,7 @@ func (r results) databaseRows(load string) []row {
 // operations are the names of all writes that were seen.
 func (r results) operations(load string) []string {
 	names := map[string]bool{}
-	for _, loads := range r {
+	for _, loads := range r.samples {
 		for _, s := range loads[load] {
 			for operation := range s.usage.writes {
 				names[operation] = true
@@ -113,7 +126,7 @@ func (r results) section(w io.Writer, load, title string, rows []row) {
 	fmt.Fprintf(w, "%s\t%s\t%s\n", title, nameBare, nameEngine)
 	for _, line := range rows {
 		fmt.Fprintf(w, "  %s\t%s\t%s\n", line.name,
-			line.of(r[nameBare][load]), line.of(r[nameEngine][load]))
+			line.of(r.samples[nameBare][load]), line.of(r.samples[nameEngine][load]))
 	}
 	fmt.Fprintln(w)
 }
@@ -125,28 +138,32 @@ func (l row) of(samples []sample) string {
 	return fmt.Sprintf(l.format, medianOf(samples, l.figure))
 }
 
-// ratio is the median, over the rounds, of the engine's rate to that of the bare workflow just before.
-func (r results) ratio() float64 {
+// ratio is the median, over the rounds, of a subject's rate to another's just before, flat out.
+func (r results) ratio(of, to string) float64 {
 	var ratios []float64
-	engine := r[nameEngine][loadFlatOut]
-	for i, bare := range r[nameBare][loadFlatOut] {
-		if i < len(engine) && bare.rate() > 0 {
-			ratios = append(ratios, engine[i].rate()/bare.rate())
+	theirs := r.samples[of][loadFlatOut]
+	for i, base := range r.samples[to][loadFlatOut] {
+		if i < len(theirs) && base.rate() > 0 {
+			ratios = append(ratios, theirs[i].rate()/base.rate())
 		}
 	}
 	return median(ratios)
 }
 
+// verdict says what was to be reached, what was measured, and whether that is enough.
 func (r results) verdict(w io.Writer, o options) {
-	engine := r[nameEngine][loadPaced]
-	if len(engine) == 0 {
-		return
-	}
 	fmt.Fprintln(w, "To reach\twanted\tmeasured\treached")
-	if len(r[nameBare]) > 0 {
-		ratio := r.ratio()
-		fmt.Fprintf(w, "  %s/%s\t≥ %.2f\t%.2f\t%s\n", nameEngine, nameBare, enoughOfBare, ratio, yesOrNo(ratio >= enoughOfBare))
+	engine := r.samples[nameEngine][loadPaced]
+	if len(engine) > 0 && len(r.samples[nameBare]) > 0 {
+		atLeast(w, nameEngine+"/"+nameBare, enoughOfBare, r.ratio(nameEngine, nameBare))
 	}
+	if len(engine) > 0 {
+		verdictOnLatency(w, engine, o)
+	}
+	r.verdictOnDelivery(w)
+}
+
+func verdictOnLatency(w io.Writer, engine []sample, o options) {
 	for _, wanted := range []struct {
 		name   string
 		figure func(sample) float64
@@ -160,6 +177,32 @@ func (r results) verdict(w io.Writer, o options) {
 		fmt.Fprintf(w, "  %s at %d/s\t≤ %d ms\t%.1f ms\t%s\n", wanted.name, o.rate, wanted.atMost.Milliseconds(), measured,
 			yesOrNo(measured <= float64(wanted.atMost.Milliseconds())))
 	}
+}
+
+func (r results) verdictOnDelivery(w io.Writer) {
+	if len(r.samples[nameFanOut]) > 0 {
+		name := fmt.Sprintf("deliveries/s with %d webhooks / transitions/s with one", fanOut)
+		atLeast(w, name, enoughFanOut, fanOut*r.ratio(nameFanOut, nameEngine))
+	}
+	if len(r.samples[nameDelay]) > 0 {
+		name := fmt.Sprintf("deliveries/s at an endpoint that takes %s / at an instant one", delay)
+		atLeast(w, name, enoughDelayed, r.ratio(nameDelay, nameEngine))
+	}
+	if len(r.neighbours) > 0 {
+		atMost(w, "event to partner p99 with bad neighbours / without", enoughNeighbours, r.neighbourhood())
+	}
+	if len(r.replays) > 0 {
+		measured := medianOf(r.replays, replayed.rate)
+		fmt.Fprintf(w, "  replayed events/s\t≥ %.0f\t%.0f\t%s\n", enoughReplay, measured, yesOrNo(measured >= enoughReplay))
+	}
+}
+
+func atLeast(w io.Writer, name string, wanted, measured float64) {
+	fmt.Fprintf(w, "  %s\t≥ %.2f\t%.2f\t%s\n", name, wanted, measured, yesOrNo(measured >= wanted))
+}
+
+func atMost(w io.Writer, name string, wanted, measured float64) {
+	fmt.Fprintf(w, "  %s\t≤ %.2f\t%.2f\t%s\n", name, wanted, measured, yesOrNo(measured <= wanted))
 }
 
 func yesOrNo(reached bool) string {

@@ -256,6 +256,31 @@ type hook struct {
 	Secret string
 }
 
+// settings are what the API shows of a webhook.
+type settings struct {
+	Active         bool
+	DisabledReason *string `json:"disabled_reason"`
+	CatchingUp     bool    `json:"catching_up"`
+	Health         pipeline.Health
+}
+
+func (c caller) settings(t *testing.T, h hook) settings {
+	t.Helper()
+	return want[settings](t, c.get(t, h.path()), http.StatusOK)
+}
+
+// patch changes settings of a webhook.
+func (c caller) patch(t *testing.T, h hook, change object) {
+	t.Helper()
+	want[settings](t, c.do(t, http.MethodPatch, h.path(), change), http.StatusOK)
+}
+
+// enable sends what was held, or discards it.
+func (c caller) enable(t *testing.T, h hook, request any) {
+	t.Helper()
+	require.True(t, want[settings](t, c.post(t, h.path()+"/enable", request), http.StatusOK).Active)
+}
+
 func (h hook) path() string { return fmt.Sprintf("/v1/webhooks/%d", h.ID) }
 
 // webhook subscribes to everything; more adds to the request or replaces parts of it.
@@ -270,6 +295,20 @@ func (c caller) deliveries(t *testing.T, h hook) []pipeline.Delivery {
 	t.Helper()
 	path := fmt.Sprintf("/v1/deliveries?webhook_id=%d&limit=500", h.ID)
 	return want[list[pipeline.Delivery]](t, c.get(t, path), http.StatusOK).Data
+}
+
+// delivery reads one with all its attempts.
+func (c caller) delivery(t *testing.T, id int64) pipeline.Delivery {
+	t.Helper()
+	return want[pipeline.Delivery](t, c.get(t, fmt.Sprintf("/v1/deliveries/%d", id)), http.StatusOK)
+}
+
+// only reads the one delivery that a webhook has.
+func (c caller) only(t *testing.T, h hook) pipeline.Delivery {
+	t.Helper()
+	all := c.deliveries(t, h)
+	require.Len(t, all, 1)
+	return c.delivery(t, all[0].ID)
 }
 
 // statuses counts a webhook's deliveries by where they stand.

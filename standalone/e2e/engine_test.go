@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"encoding/base64"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/client"
@@ -36,28 +38,31 @@ type engine struct {
 	*stack.Stack
 
 	dir      string
+	log      *journal
 	store    *postgres.Store
 	db       *sql.DB
 	temporal client.Client
 }
 
-// startEngine starts one with a new data folder.
-func startEngine(ctx context.Context) (*engine, error) {
+// startEngine starts one with a new data folder; change has the last word on its options.
+func startEngine(ctx context.Context, change func(*stack.Options)) (*engine, error) {
 	dir, err := makeFolder()
 	if err != nil {
 		return nil, err
 	}
-	e := &engine{dir: dir}
+	e := &engine{dir: dir, log: &journal{}}
 	encryptionKey := base64.StdEncoding.EncodeToString([]byte(strings.Repeat("k", 32)))
-	e.Stack, err = stack.Start(ctx, stack.Options{
+	options := stack.Options{
 		App: app.Config{
 			Addr: "127.0.0.1:0", EncryptionKey: encryptionKey, AllowTargets: "127.0.0.0/8,::1/128",
 			RetrySchedule: retrySchedule, MaxConns: 20, Version: "e2e",
 		},
 		Data:               dir,
 		TemporalRenewAfter: renewAfter,
-		Logger:             logger(),
-	})
+		Logger:             logger(e.log),
+	}
+	change(&options)
+	e.Stack, err = stack.Start(ctx, options)
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
@@ -84,12 +89,32 @@ func (e *engine) connect(ctx context.Context, encryptionKey string) error {
 	return err
 }
 
-// logger shows what the engine has to say when tests run with -v.
-func logger() *slog.Logger {
+// logger keeps what the engine has to say, and shows the worst of it when tests run with -v.
+func logger(to *journal) *slog.Logger {
+	kept := slog.NewTextHandler(to, nil)
 	if !testing.Verbose() {
-		return slog.New(slog.DiscardHandler)
+		return slog.New(kept)
 	}
-	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	return slog.New(slog.NewMultiHandler(kept, slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
+}
+
+// journal is a log that can be looked through while it is written.
+type journal struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+// Write adds to the log; it never fails.
+func (j *journal) Write(b []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(b)
+}
+
+func (j *journal) contains(text string) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return bytes.Contains(j.text.Bytes(), []byte(text))
 }
 
 // stop ends the engine and removes its data.
@@ -108,32 +133,54 @@ func (e *engine) stop() error {
 	return errors.Join(all...)
 }
 
-// shared is the engine that most tests use, started by the first one that does.
-var shared struct {
+// communal is an engine that several tests use, started by the first one that does.
+type communal struct {
 	once   sync.Once
 	engine *engine
 	err    error
 }
 
+var (
+	shared communal // most tests use it
+	couple communal // see coupleEngine
+)
+
 func sharedEngine(t *testing.T) *engine {
 	t.Helper()
-	shared.once.Do(func() { shared.engine, shared.err = startEngine(context.Background()) })
-	require.NoError(t, shared.err)
-	return shared.engine
+	return shared.get(t, func(*stack.Options) {})
 }
 
-// endShared ends the shared engine, after a last look at all that the tests have left in it.
-func endShared() error {
-	if shared.engine == nil {
+// disableAfter is how long a webhook of coupleEngine may fail.
+const disableAfter = 3 * time.Second
+
+// coupleEngine has two workers, and little patience with webhooks that fail.
+func coupleEngine(t *testing.T) *engine {
+	t.Helper()
+	return couple.get(t, func(o *stack.Options) {
+		o.MoreWorkers = 1
+		o.App.DisableAfter = disableAfter
+	})
+}
+
+func (c *communal) get(t *testing.T, change func(*stack.Options)) *engine {
+	t.Helper()
+	c.once.Do(func() { c.engine, c.err = startEngine(context.Background(), change) })
+	require.NoError(t, c.err)
+	return c.engine
+}
+
+// end ends the engine, after a last look at all that the tests have left in it.
+func (c *communal) end() error {
+	if c.engine == nil {
 		return nil
 	}
-	return errors.Join(shared.engine.audit(context.Background()), shared.engine.stop())
+	return errors.Join(c.engine.audit(context.Background()), c.engine.stop())
 }
 
 // ownEngine is one that a test may do harm to.
 func ownEngine(t *testing.T) *engine {
 	t.Helper()
-	e, err := startEngine(t.Context())
+	e, err := startEngine(t.Context(), func(*stack.Options) {})
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		require.NoError(t, e.audit(context.Background()))
@@ -142,8 +189,8 @@ func ownEngine(t *testing.T) *engine {
 	return e
 }
 
-// audit holds the whole store against the promises: every stream's versions are 1, 2, 3… and
-// every projection is the fold of its events.
+// audit holds the whole store against the promises: every stream's versions are 1, 2, 3…,
+// every projection is the fold of its events, and nothing in the log is secret.
 func (e *engine) audit(ctx context.Context) error {
 	var gaps int
 	err := e.db.QueryRowContext(ctx, `SELECT count(*) FROM (
@@ -160,6 +207,9 @@ func (e *engine) audit(ctx context.Context) error {
 	}
 	if len(sum.Differences) > 0 {
 		return fmt.Errorf("projections differ from their events: %v", sum.Differences)
+	}
+	if e.log.contains(confidential) {
+		return errors.New("a credential is in the log")
 	}
 	return nil
 }

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"sync/atomic"
 	"testing"
 
 	"github.com/google/uuid"
@@ -233,13 +232,8 @@ func (r recorder) continuation(t *testing.T) run {
 // retries has timers that fired and timers that a signal cut short.
 func (r recorder) retries(t *testing.T) run {
 	t.Helper()
-	var well atomic.Bool
-	r.partner.on("/", func(*http.Request, int) int {
-		if well.Load() {
-			return http.StatusOK
-		}
-		return http.StatusInternalServerError
-	})
+	var endpoint light
+	r.partner.on("/", endpoint.answer)
 	h := r.webhook(t, r.partner.URL+"/", nil)
 	workflowID := fmt.Sprintf("webhook-%d", h.ID)
 	r.customer(t)
@@ -251,7 +245,7 @@ func (r recorder) retries(t *testing.T) run {
 		events := r.history(t, workflowID, made.runID)
 		return countOf(events, enums.EVENT_TYPE_TIMER_FIRED) > 0 && countOf(events, enums.EVENT_TYPE_TIMER_CANCELED) > 0
 	})
-	well.Store(true)
+	endpoint.well.Store(true)
 	r.ended(t, workflowID)
 	return made
 }

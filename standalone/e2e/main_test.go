@@ -6,8 +6,10 @@
 package e2e_test
 
 import (
+	"errors"
 	"flag"
 	"fmt"
+	"net"
 	"os"
 	"strings"
 	"testing"
@@ -34,8 +36,13 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	forgetEnvironment()
+	net.DefaultResolver = phoneBook.resolver()
+	if err := trustAuthority(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	code := m.Run()
-	if err := endShared(); err != nil {
+	if err := errors.Join(shared.end(), couple.end()); err != nil {
 		fmt.Fprintln(os.Stderr, "after all tests:", err)
 		code = 1
 	}

@@ -1,7 +1,6 @@
 package e2e_test
 
 import (
-	"context"
 	"slices"
 	"testing"
 
@@ -10,7 +9,6 @@ import (
 	"go.temporal.io/api/history/v1"
 	"go.temporal.io/api/workflow/v1"
 	"go.temporal.io/api/workflowservice/v1"
-	"go.temporal.io/sdk/client"
 
 	"github.com/dealwright/dealwright/pipeline"
 )
@@ -79,8 +77,7 @@ func (e *engine) list(t *testing.T, query string) []*workflow.WorkflowExecutionI
 // sweepNow runs the schedule that looks for stray deliveries.
 func (e *engine) sweepNow(t *testing.T) {
 	t.Helper()
-	handle := e.temporal.ScheduleClient().GetHandle(context.Background(), "sweep")
-	require.NoError(t, handle.Trigger(t.Context(), client.ScheduleTriggerOptions{Overlap: enums.SCHEDULE_OVERLAP_POLICY_ALLOW_ALL}))
+	e.trigger(t, "sweep")
 }
 
 func typesOf(events []*history.HistoryEvent) []enums.EventType {

@@ -28,8 +28,11 @@ type Options struct {
 	TemporalAddress string `env:"TEMPORAL_ADDRESS"`
 	// TemporalRenewAfter, where it is not 0, makes workflows continue as new after so many events
 	// of history: tests cannot wait for thousands.
-	TemporalRenewAfter int          `env:"-"`
-	Logger             *slog.Logger `env:"-"`
+	TemporalRenewAfter int `env:"-"`
+	// MoreWorkers are started beside the one that there always is, as other processes would be:
+	// for tests of what workers share.
+	MoreWorkers int          `env:"-"`
+	Logger      *slog.Logger `env:"-"`
 }
 
 // localTargets: on one's own machine the receivers are local too.

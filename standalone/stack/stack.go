@@ -32,6 +32,7 @@ type Stack struct {
 	postgres *privatepostgres.Server
 	temporal *temporalserver.Server
 	process  *app.Process
+	workers  []*app.Process // those beside it
 
 	stop    context.CancelFunc
 	serving *errgroup.Group
@@ -104,6 +105,13 @@ func (s *Stack) startEngine(ctx context.Context) error {
 	if s.process, err = app.NewProcess(s.options.App, temporal, s.options.Logger); err != nil {
 		return err
 	}
+	for range s.options.MoreWorkers {
+		worker, err := app.NewProcess(s.options.App, temporal, s.options.Logger)
+		if err != nil {
+			return err
+		}
+		s.workers = append(s.workers, worker)
+	}
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.options.App.Addr)
 	if err != nil {
 		return fmt.Errorf("listen on DEALWRIGHT_ADDR (set another, or port 0 for a free one): %w", err)
@@ -114,10 +122,12 @@ func (s *Stack) startEngine(ctx context.Context) error {
 	var group *errgroup.Group
 	group, running = errgroup.WithContext(running)
 	s.serving = group
-	up := make(chan struct{}, 2)
+	up := make(chan struct{}, 2+len(s.workers))
 	report := func() { up <- struct{}{} }
 	group.Go(func() error { return s.process.ServeAPI(running, l, report) })
-	group.Go(func() error { return s.process.RunWorker(running, report) })
+	for _, worker := range append([]*app.Process{s.process}, s.workers...) {
+		group.Go(func() error { return worker.RunWorker(running, report) })
+	}
 	for range cap(up) {
 		select {
 		case <-up:
@@ -172,6 +182,9 @@ func (s *Stack) shutDown() error {
 	if s.stop != nil {
 		s.stop()
 		all = append(all, s.serving.Wait())
+	}
+	for _, worker := range s.workers {
+		all = append(all, worker.Close())
 	}
 	if s.process != nil {
 		all = append(all, s.process.Close())

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// The neighbourhood: webhooks that answer at once, and two beside them that do not, of which one is dead and one takes
+// slowAnswer.
+const (
+	goodNeighbours = 8
+	slowAnswer     = 5 * time.Second
+	deadURL        = "http://127.0.0.1:1/" // nobody listens there
+)
+
+// neighbours is one round: how long events took to the good webhooks, in either neighbourhood.
+type neighbours struct {
+	alone   latencies
+	beside  latencies // a dead one and a slow one
+	arrived int       // events at the slow one, which proves that it was sent to
+}
+
+// ratio of the tails.
+func (n neighbours) ratio() float64 {
+	alone := n.alone.quantile(0.99)
+	if alone == 0 {
+		return 0
+	}
+	return float64(n.beside.quantile(0.99)) / float64(alone)
+}
+
+func (r results) neighbourhood() float64 { return medianOf(r.neighbours, neighbours.ratio) }
+
+func (b *bench) measureNeighbours(ctx context.Context, out *results) (err error) {
+	good, err := newAudience(ctx, goodNeighbours, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, good.close()) }()
+	e, err := b.tenants.newCompany(ctx, nameNeighbours)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, e.close()) }()
+	if err := e.subscribeAll(ctx, good); err != nil {
+		return err
+	}
+	if _, err := b.toNeighbours(ctx, e, good, b.flatOut(warmUp)); err != nil {
+		return err
+	}
+	for n := range b.options.rounds {
+		round, err := b.neighbourRound(ctx, e, good)
+		if err != nil {
+			return fmt.Errorf("%s, %s: %w", nameNeighbours, b.round(loadPaced, n), err)
+		}
+		progressf("%-10s %s: event to partner p99 %.1f ms alone, %.1f ms beside a dead and a slow one", nameNeighbours, b.round(loadPaced, n),
+			milliseconds(round.alone.quantile(0.99)), milliseconds(round.beside.quantile(0.99)))
+		out.neighbours = append(out.neighbours, round)
+	}
+	return nil
+}
+
+func (b *bench) neighbourRound(ctx context.Context, e *engine, good audience) (round neighbours, err error) {
+	load := b.paced(b.options.duration())
+	if round.alone, err = b.toNeighbours(ctx, e, good, load); err != nil {
+		return round, err
+	}
+	slow, err := startReceiver(ctx, slowAnswer)
+	if err != nil {
+		return round, err
+	}
+	defer func() { err = errors.Join(err, slow.close()) }()
+	bad := []string{slow.url, deadURL}
+	ids := make([]int64, len(bad))
+	for i, url := range bad {
+		if ids[i], err = e.subscribe(ctx, url, map[string]any{"timeout": "10s"}); err != nil {
+			return round, err
+		}
+	}
+	if round.beside, err = b.toNeighbours(ctx, e, good, load); err != nil {
+		return round, err
+	}
+	round.arrived = slow.count()
+	for _, id := range ids { // or what they have not taken would disturb what is measured next
+		if err := e.do(ctx, http.MethodDelete, fmt.Sprintf("/v1/webhooks/%d", id), "", nil); err != nil {
+			return round, err
+		}
+	}
+	return round, nil
+}
+
+// toNeighbours runs a load and gives how long each event took from its commit to each good webhook.
+func (b *bench) toNeighbours(ctx context.Context, e *engine, good audience, run load) (latencies, error) {
+	sent, err := run(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	var all []time.Duration
+	for _, partner := range good {
+		arrivals, err := partner.await(ctx, sent)
+		if err != nil {
+			return nil, err
+		}
+		for i, t := range sent {
+			if !t.recorded.IsZero() {
+				all = append(all, arrivals[i].Sub(t.recorded))
+			}
+		}
+	}
+	return newLatencies(all), nil
+}
