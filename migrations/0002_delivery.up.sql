@@ -36,7 +36,9 @@ CREATE TABLE webhook_health (
     -- work. Who hands deliveries over wakes it only where it would look too late.
     wakes_at      timestamptz,
     paced_until   timestamptz,                -- the rate limit allows nothing before
-    notices       bigint  NOT NULL DEFAULT 0  -- the version of its stream of operational events
+    notices       bigint  NOT NULL DEFAULT 0, -- the version of its stream of operational events
+    -- Deliveries of events up to here have been pruned: without one, an event is no gap.
+    pruned        bigint  NOT NULL DEFAULT 0
 ) WITH (fillfactor = 50);
 INSERT INTO webhook_health (webhook_id, failures) SELECT id, failures FROM webhooks;
 ALTER TABLE webhooks DROP failures, DROP slow_until;

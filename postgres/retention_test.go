@@ -46,6 +46,32 @@ func TestPruneDeliveries(t *testing.T) {
 	require.Equal(t, events, count(t, d, `SELECT count(*) FROM events`))
 }
 
+// An event whose delivery was pruned is no gap; one whose delivery is still held is.
+func TestPrunedDeliveriesAreNoGaps(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	w := newWebhook(t, d.Store, 1, []string{"proposal.*"})
+	old := fresh(t, d, backlog(t, d, 3))
+	record(t, d, delivered(old[0]), delivered(old[2]))
+	_, err := d.DB.Exec(`UPDATE deliveries SET created_at = now() - interval '9 days'`)
+	require.NoError(t, err)
+	gaps := func() []int64 {
+		t.Helper()
+		found, err := d.Store.Gaps(t.Context(), pipeline.GapQuery{CompanyID: 1, WebhookID: w.ID, Limit: 10})
+		require.NoError(t, err)
+		out := make([]int64, len(found.Gaps))
+		for i, g := range found.Gaps {
+			out[i] = g.Version
+		}
+		return out
+	}
+	require.Equal(t, []int64{2}, gaps())
+	n, err := d.Store.PruneDeliveries(t.Context(), time.Now().Add(time.Minute), 10)
+	require.NoError(t, err)
+	require.EqualValues(t, 2, n)
+	require.Equal(t, []int64{2}, gaps())
+}
+
 // What a replay has queued of old events is not old.
 func TestPruneDeliveriesSparesReplays(t *testing.T) {
 	t.Parallel()
