@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/dealwright/dealwright/pipeline"
+	"github.com/dealwright/dealwright/postgres"
 )
 
 // startReplay begins a replay of a webhook.
@@ -477,9 +479,72 @@ func TestStartIsCancelled(t *testing.T) {
 	require.Equal(t, []string{"pending"}, statuses(t, d, w), "live from now on")
 }
 
+// The moment when a webhook goes over to the live stream, against an append under way: whoever is
+// second sees the first, so that the event has one delivery, the replay's or the append's.
+func TestStartMeetsAnAppend(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	c := newCustomer(t, d.Store, 1)
+	event := func() pipeline.Event {
+		var e pipeline.Event
+		e, c = next(t, c, pipeline.TypeEmailSent, `{}`)
+		return e
+	}
+	step := func(w pipeline.Webhook) func(context.Context) (bool, error) {
+		return func(ctx context.Context) (bool, error) { return d.Store.AdvanceReplay(ctx, w.ID, 100) }
+	}
+	t.Run("the append is first", func(t *testing.T) {
+		w := newStarting(t, d, []string{"email.sent"}, pipeline.Start{})
+		tx := open(t, d)
+		_, err := postgres.AppendIn(t.Context(), tx, event(), noKey)
+		require.NoError(t, err)
+		stepped := meanwhile(t, step(w))
+		requireBlocked(t, d, "SELECT pg_advisory_xact_lock")
+		require.NoError(t, tx.Commit())
+		require.True(t, <-stepped, "there is something left after all")
+		require.Empty(t, statuses(t, d, w))
+		advance(t, d, w, 100)
+		require.Equal(t, []string{"pending"}, statuses(t, d, w))
+	})
+	t.Run("the webhook is first", func(t *testing.T) {
+		w := newStarting(t, d, []string{"customer.created"}, pipeline.Start{})
+		tx := open(t, d)
+		_, err := tx.Exec(`SELECT pg_advisory_xact_lock(1)`)
+		require.NoError(t, err)
+		_, err = tx.Exec(`UPDATE webhooks SET catching_up = false WHERE id = $1`, w.ID)
+		require.NoError(t, err)
+		e, _ := customerCreated(t, 1, 4711)
+		appended := meanwhile(t, func(ctx context.Context) (pipeline.Appended, error) { return d.Store.Append(ctx, e, noKey) })
+		requireBlocked(t, d, "WITH moved")
+		require.NoError(t, tx.Commit())
+		require.Positive(t, (<-appended).Deliveries)
+		require.Equal(t, []string{"pending"}, statuses(t, d, w))
+	})
+	// Its statement began before the webhook was there, and reads webhooks as they were then.
+	t.Run("the append does not see the webhook", func(t *testing.T) {
+		tx := open(t, d)
+		_, err := tx.Exec(`SELECT FROM customers WHERE id = $1 FOR UPDATE`, c.ID)
+		require.NoError(t, err)
+		e := event()
+		appended := meanwhile(t, func(ctx context.Context) (pipeline.Appended, error) { return d.Store.Append(ctx, e, noKey) })
+		requireBlocked(t, d, "WITH moved")
+		newest := count(t, d, `SELECT max(position) FROM events`)
+		w := newStarting(t, d, []string{"email.sent"}, pipeline.Start{After: int64(newest)})
+		again, err := d.Store.AdvanceReplay(t.Context(), w.ID, 100)
+		require.NoError(t, err)
+		require.True(t, again, "it has to be waited for")
+		require.NoError(t, tx.Commit())
+		<-appended
+		advance(t, d, w, 100)
+		require.Equal(t, []string{"pending"}, statuses(t, d, w))
+		live, err := d.Store.Webhook(t.Context(), 1, 0, w.ID)
+		require.NoError(t, err)
+		require.False(t, live.CatchingUp)
+	})
+}
+
 // Events happen in many streams while a webhook is made and catches up: it gets each of them
-// once, each stream's in order. To switch it over without the company's turn, or to ask for
-// catching_up before the row is locked, loses some.
+// once, each stream's in order.
 func TestStartUnderLoad(t *testing.T) {
 	t.Parallel()
 	const (
