@@ -285,7 +285,7 @@ func TestSweepWakesTheOwners(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, activities.SweepResult{Woken: 2}, out)
 	require.Equal(t, []int64{1, 2}, b.waker.list())
-	require.Equal(t, time.Minute, b.store.grace)
+	require.Equal(t, 2*time.Minute, b.store.grace)
 
 	b.waker.fails = map[int64]error{1: errors.New("no")}
 	_, err = run(b.TestActivityEnvironment, deliveries.SweepDeliveries, activities.SweepInput{})

@@ -28,6 +28,10 @@ const (
 	dueLimit      = 500
 	replayLimit   = 500
 	drainPatience = time.Minute
+	// batchPatience is how long a batch goes on beginning attempts. It bounds what is sent again
+	// when a worker is lost, and how long a webhook is sent to after somebody has disabled it. It
+	// is longer than longestPause and a batch at any rate limit together.
+	batchPatience = 2 * longestPause
 	// fruitless is how often a replay is advanced in a row although nothing is due after it: its
 	// webhook's filter takes none of the events, or nothing may be sent at the moment, and then
 	// the replay must not become a heap of waiting deliveries.
@@ -75,6 +79,7 @@ type drain struct {
 
 	webhookID int64
 	window    window
+	batchEnds time.Time // no attempt of the batch begins after it
 	pace      *pace
 	places    int
 	failures  int  // in a row, up to the last attempt
@@ -128,6 +133,7 @@ func (r *drain) advance(ctx context.Context) (bool, error) {
 
 // batch sends and records, even where the activity is cancelled meanwhile.
 func (r *drain) batch(ctx context.Context, due []pipeline.Dispatch) error {
+	r.batchEnds = time.Now().Add(batchPatience)
 	sent := sending{
 		sender: r.Sender, atOnce: r.Gate.drainShare(r.places), admit: r.admit, goOn: r.goOn,
 	}.run(ctx, queues(due, byStream))
@@ -150,19 +156,21 @@ func (r *drain) batch(ctx context.Context, due []pipeline.Dispatch) error {
 
 // admit waits for a place at the gate and for the rate limit's turn.
 func (r *drain) admit(d pipeline.Dispatch) (func(), bool) {
-	if !r.window.isOpen() {
+	if !r.mayBegin() {
 		return nil, false
 	}
 	leave, err := r.Gate.enter(r.window.ctx, d.Webhook)
 	if err != nil {
 		return nil, false
 	}
-	if !r.pace.wait(r.window.ctx) || !r.window.isOpen() {
+	if !r.pace.wait(r.window.ctx) || !r.mayBegin() {
 		leave()
 		return nil, false
 	}
 	return leave, true
 }
+
+func (r *drain) mayBegin() bool { return r.window.isOpen() && time.Now().Before(r.batchEnds) }
 
 // goOn counts failures, and ends the drain where the endpoint is better left alone. At an
 // ordered webhook the next of a stream waits for the one before.

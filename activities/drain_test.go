@@ -169,6 +169,28 @@ func TestDrainHasItsPatience(t *testing.T) {
 	})
 }
 
+// What a slow endpoint got is recorded every now and then, not when the whole batch is done.
+func TestDrainRecordsWhileItSends(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := (&deliveryStore{}).queued(stream, 1, 1, 1, 1, 1, 1, 1).due()
+		b := newBench(t, store)
+		b.sender.answer = func(_ context.Context, d pipeline.Dispatch) pipeline.Result {
+			time.Sleep(4 * time.Second)
+			return deliveredSlowly(d)
+		}
+		store.afterBatch = func() {
+			if store.records == 1 {
+				require.Len(t, b.sender.ids(), 3, "begun after 0, 4 and 8 s of 10")
+			}
+		}
+		out, err := b.drain()
+		require.NoError(t, err)
+		require.Equal(t, 7, out.Delivered)
+		require.Equal(t, 3, store.records)
+	})
+}
+
 func TestDrainReportsWhatTheStoreCannotDo(t *testing.T) {
 	t.Parallel()
 	for _, method := range []string{"BeginDrain", "DueDeliveries", "AdvanceReplay", "RecordAttempts", "EndDrain"} {

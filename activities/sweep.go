@@ -6,9 +6,11 @@ import (
 )
 
 // The sweep's bounds: how long a delivery may lie before somebody has to look after it, and
-// how many are taken at a time.
+// how many are taken at a time. An entity gets to its newest delivery in less than the grace:
+// after what it was sending before (55 s; see deliver in package workflows) it has 15 s to
+// begin and 30 s for the attempt.
 const (
-	sweepGrace = time.Minute
+	sweepGrace = 2 * time.Minute
 	sweepLimit = 1000
 )
 

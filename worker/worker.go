@@ -38,11 +38,13 @@ type Config struct {
 }
 
 // The tuning. A slot is cheap while it waits for Postgres or a partner, so there are many;
-// what bounds the load on Postgres is the pool of connections.
+// what bounds the load on Postgres is the pool of connections. Every slow endpoint keeps slots
+// for a while, the one that drains it and those of entities that met it first, and must not
+// take them from others.
 const (
 	workflowTasks   = 200
 	localActivities = 200
-	activitySlots   = 200
+	activitySlots   = 1000
 	workflowPollers = 4
 	activityPollers = 4
 	// stopPatience is an attempt under way (30 s at most), recording it (10 s) and ending the
