@@ -30,6 +30,7 @@ type fakeStore struct {
 	asks       []any   // the questions about replays, gaps, statistics, starts and rotations
 	released   []int64 // what UpdateWebhook, EnableWebhook and DisableWebhook answer
 	broken     error   // what everything but Authenticate answers
+	lost       error   // what everything answers that comes after reading a webhook
 	panics     bool    // what Customer does
 	lookedUp   int     // how often Statuses was asked
 	asked      int     // how often LastPosition was asked

@@ -70,11 +70,14 @@ func (s *fakeStore) DisableWebhook(_ context.Context, _, id int64) (pipeline.Web
 	return s.changeWebhook(id, func(w *pipeline.Webhook) { w.Active, w.DisabledReason = false, pipeline.DisabledByHand })
 }
 
+// away is what is answered once the webhook was found.
+func (s *fakeStore) away() error { return cmp.Or(s.broken, s.lost) }
+
 func (s *fakeStore) changeWebhook(id int64, change func(*pipeline.Webhook)) (pipeline.Webhook, []int64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.broken != nil {
-		return pipeline.Webhook{}, nil, s.broken
+	if err := s.away(); err != nil {
+		return pipeline.Webhook{}, nil, err
 	}
 	w := s.kept(id)
 	change(w)
@@ -142,8 +145,8 @@ func (s *fakeStore) RotateSecret(
 ) (string, time.Time, bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.broken != nil {
-		return "", time.Time{}, false, s.broken
+	if err := s.away(); err != nil {
+		return "", time.Time{}, false, err
 	}
 	known, err := s.once(companyID, idem)
 	if err != nil {
@@ -164,14 +167,14 @@ func (s *fakeStore) RotateSecret(
 func (s *fakeStore) SigningSeed(context.Context, int64, int64) ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return bytes.Repeat([]byte{7}, 32), s.broken
+	return bytes.Repeat([]byte{7}, 32), s.away()
 }
 
 func (s *fakeStore) StartReplay(_ context.Context, r pipeline.NewReplay, idem pipeline.Idempotency) (pipeline.Replay, bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.broken != nil {
-		return pipeline.Replay{}, false, s.broken
+	if err := s.away(); err != nil {
+		return pipeline.Replay{}, false, err
 	}
 	known, err := s.once(r.CompanyID, idem)
 	if err != nil {
@@ -204,7 +207,7 @@ func (s *fakeStore) Replays(_ context.Context, _, webhookID int64, page pipeline
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	rows := slices.DeleteFunc(slices.Clone(s.replays), func(r pipeline.Replay) bool { return r.WebhookID != webhookID })
-	return newestFirst(rows, page, func(r pipeline.Replay) int64 { return r.ID }), s.broken
+	return newestFirst(rows, page, func(r pipeline.Replay) int64 { return r.ID }), s.away()
 }
 
 func (s *fakeStore) Replay(_ context.Context, _, webhookID, id int64) (pipeline.Replay, error) {
@@ -231,23 +234,23 @@ func (s *fakeStore) SetReplayStatus(
 			return r, pipeline.Errorf(pipeline.CodeConflict, "the replay is over: start another one")
 		}
 		s.replays[i].Status = status
-		return s.replays[i], s.broken
+		return s.replays[i], s.away()
 	}
-	return pipeline.Replay{}, cmp.Or(s.broken, notFound("replay"))
+	return pipeline.Replay{}, cmp.Or(s.away(), notFound("replay"))
 }
 
 func (s *fakeStore) Gaps(_ context.Context, q pipeline.GapQuery) (pipeline.Gaps, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.asks = append(s.asks, q)
-	return s.gaps, s.broken
+	return s.gaps, s.away()
 }
 
 func (s *fakeStore) Stats(_ context.Context, _, _ int64, since time.Time) ([]pipeline.StatsHour, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.asks = append(s.asks, since)
-	return s.stats, s.broken
+	return s.stats, s.away()
 }
 
 // lastAsk is the last of the questions that the store was asked.

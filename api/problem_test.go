@@ -96,6 +96,30 @@ func TestUnavailableStore(t *testing.T) {
 	}
 }
 
+// What could not be done is said, and wakes nobody.
+func TestStoreThatGoesAwayMeanwhile(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	webhook := r.webhook()
+	replay := r.replay(webhook)
+	r.post(replay+"/cancel", nil).must(http.StatusOK)
+	replay = r.replay(webhook)
+	woken := len(r.engine.woken)
+	r.store.lost = pipeline.Errorf(pipeline.CodeUnavailable, "the store cannot be reached; try again")
+	for _, a := range []reply{
+		r.call(http.MethodPatch, webhook, object{"active": false}), r.post(webhook+"/enable", nil), r.post(webhook+"/disable", nil),
+		r.post(webhook+"/rotate-secret", nil), r.get(webhook + "/public-key"), r.post(webhook+"/replay", nil),
+		r.post(webhook+"/recover", object{"since": "2026-11-20T00:00:00Z"}), r.get(webhook + "/replays"), r.post(replay+"/resume", nil),
+		r.get(webhook + "/gaps"), r.get(webhook + "/stats"),
+	} {
+		a.problem(http.StatusServiceUnavailable, pipeline.CodeUnavailable)
+	}
+	require.Len(t, r.engine.woken, woken)
+	r.store.lost, r.store.broken = nil, pipeline.Errorf(pipeline.CodeUnavailable, "the store cannot be reached; try again")
+	r.post("/v1/webhooks", object{"url": "https://a.example/", "events": []string{"*"}, "start": 1}).
+		problem(http.StatusServiceUnavailable, pipeline.CodeUnavailable)
+}
+
 func TestPanicsAreSurvived(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

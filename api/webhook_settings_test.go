@@ -153,6 +153,18 @@ func TestPatchAuth(t *testing.T) {
 	require.Equal(t, "p", r.store.webhooks[0].Auth.Password)
 }
 
+// A partner's name that does not resolve today keeps nobody from changing something else.
+func TestOnlyNewAddressesAreVetted(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	webhook := r.webhook()
+	kept := &r.store.webhooks[0]
+	kept.URL = "https://forbidden.example/"
+	kept.Auth = pipeline.Auth{Type: pipeline.AuthOAuth2, TokenURL: "https://forbidden.example/", ClientID: "c", ClientSecret: "s"}
+	r.call(http.MethodPatch, webhook, object{"description": "d", "url": "https://forbidden.example/"}).must(http.StatusOK)
+	r.call(http.MethodPatch, webhook, object{"url": "https://forbidden.example/other"}).invalid("/url")
+}
+
 // A refusal changes nothing, however much of the request was fine.
 func TestWhatIsRefusedChangesNothing(t *testing.T) {
 	t.Parallel()
