@@ -189,6 +189,23 @@ func TestHandOverMeetsEndDrain(t *testing.T) {
 		require.NoError(t, tx.Commit())
 		require.Equal(t, []int64{s.w.ID}, <-wake)
 	})
+	t.Run("EndDrain is before a success that lets the next go ahead", func(t *testing.T) {
+		t.Parallel()
+		s := begin(t)
+		adjust(t, s.d, s.w, "ordered = true")
+		handOver(t, s.d, s.mine[1].DeliveryID)
+		require.Empty(t, due(t, s.d, s.w), "parked behind the first, which its entity sends")
+		tx := open(t, s.d)
+		next, err := postgres.EndDrainIn(t.Context(), tx, s.w.ID)
+		require.NoError(t, err)
+		require.Zero(t, next)
+		wake := meanwhile(t, func(ctx context.Context) ([]int64, error) {
+			return s.d.Store.RecordAttempts(ctx, []pipeline.Result{delivered(s.mine[0])}, nil)
+		})
+		requireBlocked(t, s.d, "WITH unwell")
+		require.NoError(t, tx.Commit())
+		require.Equal(t, []int64{s.w.ID}, <-wake)
+	})
 	t.Run("RecordAttempts is first", func(t *testing.T) {
 		t.Parallel()
 		s := begin(t)
@@ -250,18 +267,18 @@ func TestLatestOnly(t *testing.T) {
 	d := newDatabase(t)
 	w := newWebhook(t, d.Store, 1, []string{"proposal.*"})
 	adjust(t, d, w, "latest_only = true")
-	p, bystander := backlog(t, d, 4), backlog(t, d, 2) // requested, then sent three times
+	p, bystander := backlog(t, d, 5), backlog(t, d, 2) // requested, then sent again and again
 	fallDue(t, d, w, p, 1, -3)
 	fallDue(t, d, w, p, 2, +9) // a retry that would come after the newer ones
-	fallDue(t, d, w, p, 3, -1)
+	fallDue(t, d, w, p, 4, -1)
 	fallDue(t, d, w, bystander, 1, -2)
 
 	require.Equal(t, []string{entry(p, 1), entry(bystander, 1)}, entries(due(t, d, w)), "another type, another stream")
-	require.Equal(t, []string{"pending", "superseded", "superseded", "pending", "pending", "pending"}, statuses(t, d, w),
-		"the newest is still with its entity, and counts")
-	fallDue(t, d, w, p, 4, -1)
-	require.Equal(t, []string{entry(p, 1), entry(bystander, 1), entry(p, 4)}, entries(due(t, d, w)))
-	require.Equal(t, []string{"pending", "superseded", "superseded", "pending", "pending", "pending"}, statuses(t, d, w))
+	left := []string{"pending", "superseded", "pending", "superseded", "pending", "pending", "pending"}
+	require.Equal(t, left, statuses(t, d, w), "those that their entity is sending stay, and the newest of them counts")
+	fallDue(t, d, w, p, 5, -1)
+	require.Equal(t, []string{entry(p, 1), entry(bystander, 1), entry(p, 5)}, entries(due(t, d, w)))
+	require.Equal(t, left, statuses(t, d, w))
 	fallDue(t, d, w, bystander, 2, -1)
 	require.Len(t, due(t, d, w), 4)
 }
