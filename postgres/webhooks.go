@@ -623,13 +623,27 @@ func (s *Store) settle(ctx context.Context, webhookID int64) (released bool, err
 					ORDER BY ` + settlement.order + ` LIMIT $2) d)
 			  AND ` + settlement.delivery
 		for n := int64(settleAtOnce); n == settleAtOnce; {
-			if n, err = s.execPlanned(ctx, "settle deliveries", query, webhookID, settleAtOnce); err != nil {
+			if n, err = s.settleBatch(ctx, query, webhookID); err != nil {
 				return released, err
 			}
 			released = released || n > 0 && settlement.releases
 		}
 	}
 	return released, nil
+}
+
+// settleTries is how often a batch is tried where attempts are being recorded, which locks the
+// same deliveries in another order.
+const settleTries = 4
+
+func (s *Store) settleBatch(ctx context.Context, query string, webhookID int64) (n int64, err error) {
+	for range settleTries {
+		n, err = s.execPlanned(ctx, "settle deliveries", query, webhookID, settleAtOnce)
+		if pipeline.CodeOf(err) != pipeline.CodeConflict {
+			return n, err
+		}
+	}
+	return n, err
 }
 
 // unsettled finds webhooks whose deliveries are not in line with how the webhook stands. It does
