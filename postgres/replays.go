@@ -307,7 +307,7 @@ func lockRunning(ctx context.Context, tx transaction, webhookID int64, lock stri
 }
 
 // looksAhead is how many events a step of a replay looks at, for each that it may queue.
-const looksAhead = 10
+const looksAhead = 4
 
 func advance(ctx context.Context, tx transaction, webhookID int64, limit int) (replayStep, error) {
 	w, r, ok, err := lockRunning(ctx, tx, webhookID, "SHARE")
