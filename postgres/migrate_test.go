@@ -116,3 +116,60 @@ func schema(t *testing.T, at string) string {
 	}
 	return out.String()
 }
+
+// The delivery migration goes down and up again with its kinds of data in place: operational
+// events and what was sent of them are gone then, all else is as the older schema knows it.
+func TestMigrateDownAndUpWithData(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	w := newWebhook(t, d.Store, 1, []string{"*"}, everySetting, withFilter(`{"data.seq":{"$gte":1}}`))
+	listener := newWebhook(t, d.Store, 1, []string{"webhook.*"}, func(l *pipeline.Webhook) { l.KeyID = w.KeyID })
+	starting := newStarting(t, d, []string{"proposal.*"}, pipeline.Start{})
+	p := newProposal(t, d.Store, newCustomer(t, d.Store, 1))
+	startReplay(t, d, w)
+	_, _, err := d.Store.DisableWebhook(t.Context(), 1, w.ID)
+	require.NoError(t, err)
+	for _, told := range due(t, d, listener) {
+		record(t, d, delivered(told))
+	}
+	_, _, err = d.Store.EnableWebhook(t.Context(), 1, w.ID, false)
+	require.NoError(t, err)
+	for _, sent := range due(t, d, w) {
+		record(t, d, delivered(sent))
+	}
+	adjustHealth(t, d, w, "failures = 3")
+	require.Equal(t, 1, count(t, d, `SELECT count(*) FROM events WHERE customer_id IS NULL`))
+	lifecycle := `SELECT (SELECT count(*) FROM events WHERE customer_id IS NOT NULL) * 10000
+		+ (SELECT count(*) FROM deliveries WHERE stream NOT LIKE 'webhook-%') * 100 + (SELECT count(*) FROM attempts a
+			JOIN deliveries d ON d.id = a.delivery_id WHERE d.stream NOT LIKE 'webhook-%')`
+	before := count(t, d, lifecycle)
+	require.NoError(t, d.Store.Close())
+
+	require.NoError(t, postgres.MigrateDown(d.URL, 1))
+	at := emptyDatabase(t)
+	require.NoError(t, postgres.MigrateUp(at))
+	require.NoError(t, postgres.MigrateDown(at, 1))
+	require.Equal(t, schema(t, at), schema(t, d.URL))
+	require.Zero(t, count(t, d, `SELECT count(*) FROM events WHERE stream LIKE 'webhook-%'`))
+	require.Zero(t, count(t, d, `SELECT count(*) FROM attempts WHERE delivery_id NOT IN (SELECT id FROM deliveries)`))
+	require.Equal(t, before, count(t, d, lifecycle))
+	require.Equal(t, 3, count(t, d, `SELECT failures FROM webhooks WHERE id = $1`, w.ID))
+
+	require.NoError(t, postgres.MigrateUp(d.URL))
+	store := openStore(t, d.URL, encryptionKey)
+	read, err := store.Webhook(t.Context(), 1, 0, w.ID)
+	require.NoError(t, err)
+	require.Equal(t, w.Signing.Secret, read.Signing.Secret)
+	require.Equal(t, 3, read.Health.Failures)
+	require.Equal(t, pipeline.DefaultTimeout, read.Timeout)
+	require.Empty(t, read.Auth)
+	seed, err := store.SigningSeed(t.Context(), 1, w.ID)
+	require.NoError(t, err)
+	require.Len(t, seed, 32)
+	require.Equal(t, 2, count(t, d, `SELECT count(*) FROM attempts a JOIN deliveries d ON d.id = a.delivery_id AND d.webhook_id = a.webhook_id
+		WHERE a.ok AND d.delivered_at IS NOT NULL`))
+	p, appended := happen(t, store, p, pipeline.TypeProposalSent, `{}`)
+	require.Equal(t, 2, appended.Deliveries, "the one that got the past gets what happens from now on")
+	require.Positive(t, starting.ID)
+	require.EqualValues(t, 2, p.Version)
+}
