@@ -251,6 +251,8 @@ func TestPlans(t *testing.T) {
 		})
 	}
 
+	t.Run("past", func(t *testing.T) { plansOfThePast(t, d, store, plans, big) })
+
 	// These go over all that waits, on purpose; they must still not read what does not.
 	for _, test := range []struct {
 		name string

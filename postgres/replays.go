@@ -276,15 +276,26 @@ func (s *Store) AdvanceReplay(ctx context.Context, webhookID int64, limit int) (
 	if err != nil || len(running) == 0 {
 		return false, err
 	}
-	var step replayStep
-	err = s.inTx(ctx, "advance replay", func(tx transaction) error {
-		step, err = advance(ctx, tx, webhookID, limit)
-		return err
-	})
+	step, err := s.stepReplay(ctx, webhookID, limit)
 	if err != nil || !step.caughtUp {
 		return step.queued, err
 	}
 	return s.goLive(ctx, webhookID)
+}
+
+// stepReplay tries again where attempts at the same deliveries are being recorded, which locks
+// them in another order.
+func (s *Store) stepReplay(ctx context.Context, webhookID int64, limit int) (step replayStep, err error) {
+	for range settleTries {
+		err = s.inTx(ctx, "advance replay", func(tx transaction) error {
+			step, err = advance(ctx, tx, webhookID, limit)
+			return err
+		})
+		if pipeline.CodeOf(err) != pipeline.CodeConflict {
+			return step, err
+		}
+	}
+	return step, err
 }
 
 // replayStep says what came of a step of a replay: whether to look again, and whether a start has

@@ -540,7 +540,7 @@ func (s *Store) discardHeld(ctx context.Context, companyID, id int64) error {
 	if _, err := s.settle(ctx, id); err != nil {
 		return err
 	}
-	return s.inBatches(ctx, "discard deliveries", `WITH w AS MATERIALIZED (SELECT id FROM webhooks WHERE id = $1 AND NOT active FOR SHARE)
+	return s.inBatches(ctx, `WITH w AS MATERIALIZED (SELECT id FROM webhooks WHERE id = $1 AND NOT active FOR SHARE)
 		UPDATE deliveries SET status = 'discarded' WHERE id IN (
 			SELECT d.id FROM w CROSS JOIN LATERAL (
 				SELECT id FROM deliveries WHERE webhook_id = w.id AND status = 'held' ORDER BY `+byEvent+` LIMIT $2) d)
@@ -549,10 +549,10 @@ func (s *Store) discardHeld(ctx context.Context, companyID, id int64) error {
 
 // inBatches runs an update of a webhook's deliveries ($1) of at most so many ($2), each in a
 // transaction of its own, until there is nothing left to change.
-func (s *Store) inBatches(ctx context.Context, what, query string, webhookID int64) error {
+func (s *Store) inBatches(ctx context.Context, query string, webhookID int64) error {
 	for n := int64(settleAtOnce); n == settleAtOnce; {
 		var err error
-		if n, err = s.execPlanned(ctx, what, query, webhookID, settleAtOnce); err != nil {
+		if n, err = s.settleBatch(ctx, query, webhookID); err != nil {
 			return err
 		}
 	}
