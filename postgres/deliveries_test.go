@@ -19,6 +19,7 @@ func TestFreshDeliveries(t *testing.T) {
 	slow := newWebhook(t, d.Store, 1, []string{"proposal.sent"})
 	well := newWebhook(t, d.Store, 1, []string{"proposal.*"})
 	limited := newWebhook(t, d.Store, 1, []string{"proposal.saved"}, func(w *pipeline.Webhook) { w.RateLimit = 5 })
+	patient := newWebhook(t, d.Store, 1, []string{"proposal.saved"}, func(w *pipeline.Webhook) { w.Timeout = pipeline.MaxTimeout })
 	newWebhook(t, d.Store, 1, []string{"*"}, inactive)
 	c := newCustomer(t, d.Store, 1)
 	bystander := newProposal(t, d.Store, c)
@@ -55,6 +56,7 @@ func TestFreshDeliveries(t *testing.T) {
 
 	saved, _ := happen(t, d.Store, bystander, pipeline.TypeProposalSaved, `{}`)
 	require.Contains(t, sends(fresh(t, d, saved)), send(limited, 2, true), "only its own workflow keeps the rate limit")
+	require.Contains(t, sends(fresh(t, d, saved)), send(patient, 2, true), "an entity does not wait for half a minute")
 }
 
 // A dispatch has all that sending needs, however it comes to be sent.

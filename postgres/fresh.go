@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"strings"
+	"time"
 
 	"github.com/lib/pq"
 
@@ -47,12 +48,12 @@ type freshRow struct {
 // FreshDeliveries reads what an entity has to send itself: its pending deliveries that were
 // never tried nor handed to a Webhook workflow, grouped by webhook, each webhook's in order.
 // Later marks those that the entity had better leave to the Webhook workflow: the webhook
-// failed or was slow the last time, has a rate limit, which only its own workflow can keep, or
-// has an earlier event of this entity still to get.
+// failed or was slow the last time, may take longer than usual to answer, has a rate limit,
+// which only its own workflow can keep, or has an earlier event of this entity still to get.
 func (s *Store) FreshDeliveries(ctx context.Context, stream pipeline.Stream, limit int) ([]pipeline.Dispatch, error) {
 	var rows []freshRow
 	err := s.list(ctx, &rows, "deliveries", `SELECT `+dispatchColumns+`, `+beside(sendingColumns)+`,
-			h.failures > 0 OR h.slow OR w.rate_limit IS NOT NULL OR (
+			h.failures > 0 OR h.slow OR w.timeout_ms > $3 OR w.rate_limit IS NOT NULL OR (
 				SELECT b.id FROM deliveries b WHERE b.stream = d.stream AND b.webhook_id = d.webhook_id
 				AND b.status = 'pending' AND b.next_attempt_at IS NOT NULL AND b.version < d.version
 				ORDER BY b.version LIMIT 1) IS NOT NULL AS later
@@ -61,7 +62,7 @@ func (s *Store) FreshDeliveries(ctx context.Context, stream pipeline.Stream, lim
 		JOIN webhook_health h ON h.webhook_id = d.webhook_id
 		JOIN events e ON e.company_id = d.company_id AND e.position = d.event_position
 		WHERE d.stream = $1 AND d.status = 'pending' AND d.next_attempt_at IS NULL
-		ORDER BY d.webhook_id, d.version LIMIT $2`, string(stream), limit)
+		ORDER BY d.webhook_id, d.version LIMIT $2`, string(stream), limit, time.Duration(pipeline.DefaultTimeout).Milliseconds())
 	if err != nil {
 		return nil, err
 	}
