@@ -175,16 +175,17 @@ func TestFilterMatchesLikeItsModel(t *testing.T) {
 	}
 	operators := []string{"$ne", "$gt", "$gte", "$lt", "$lte", "$in", "$nin", "$exists", ""}
 	seed := rand.Uint64()
-	random := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // not for secrets
+	random := rand.New(rand.NewPCG(seed, 0))
 	type question struct {
 		Filter, Envelope json.RawMessage
 		want             bool
 	}
-	var asked []question
-	for range 4000 {
+	const questions = 4000
+	asked := make([]question, 0, questions)
+	for range questions {
 		value, operand, other := values[random.IntN(len(values))], values[random.IntN(len(values))], values[random.IntN(len(values))]
 		q := question{}
-		var condition any = operand
+		condition := operand
 		switch operator := operators[random.IntN(len(operators))]; operator {
 		case "":
 			q.want = modelEqual(value, operand)
@@ -198,8 +199,8 @@ func TestFilterMatchesLikeItsModel(t *testing.T) {
 			q.want = !modelEqual(value, operand)
 			condition = map[string]any{operator: operand}
 		default:
-			order, comparable := modelOrder(value, operand)
-			q.want = comparable && map[string]bool{"$gt": order > 0, "$gte": order >= 0, "$lt": order < 0, "$lte": order <= 0}[operator]
+			order, ordered := modelOrder(value, operand)
+			q.want = ordered && map[string]bool{"$gt": order > 0, "$gte": order >= 0, "$lt": order < 0, "$lte": order <= 0}[operator]
 			condition = map[string]any{operator: operand}
 		}
 		q.Filter = encode(t, map[string]any{"data.id": condition})
@@ -252,7 +253,7 @@ func modelEqual(a, b any) bool {
 	return a == b
 }
 
-func modelOrder(a, b any) (order int, comparable bool) {
+func modelOrder(a, b any) (order int, ordered bool) {
 	if x, y := modelNumber(a), modelNumber(b); x != nil && y != nil {
 		return x.Cmp(y), true
 	}
@@ -324,8 +325,8 @@ func TestAppendHeedsFilters(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
 	everything := newWebhook(t, d.Store, 1, []string{"*"})
-	big := newWebhook(t, d.Store, 1, []string{"proposal.*"}, withFilter(`{"data.payload.price.amount":{"$gte":10000}}`))
-	bigger := newWebhook(t, d.Store, 1, []string{"proposal.*"}, withFilter(`{"data.payload.price.amount":{"$gte":20000}}`))
+	large := newWebhook(t, d.Store, 1, []string{"proposal.*"}, withFilter(`{"data.payload.price.amount":{"$gte":10000}}`))
+	larger := newWebhook(t, d.Store, 1, []string{"proposal.*"}, withFilter(`{"data.payload.price.amount":{"$gte":20000}}`))
 	off := newWebhook(t, d.Store, 1, []string{"*"}, inactive, withFilter(`{"data.state.nickname":"Roof","type":"proposal.requested"}`))
 	exact := newWebhook(t, d.Store, 1, []string{"*"}, withFilter(`{"timestamp":"2026-11-21T12:00:00.123456Z","data.seq":2}`))
 	c := newCustomer(t, d.Store, 1)
@@ -337,17 +338,17 @@ func TestAppendHeedsFilters(t *testing.T) {
 	sent, appended := happen(t, d.Store, p, pipeline.TypeProposalSent, `{}`)
 	require.Equal(t, 2, appended.Deliveries)
 	require.Len(t, statuses(t, d, everything), 3)
-	require.Equal(t, []string{"pending"}, statuses(t, d, big))
-	require.Empty(t, statuses(t, d, bigger))
+	require.Equal(t, []string{"pending"}, statuses(t, d, large))
+	require.Empty(t, statuses(t, d, larger))
 	require.Equal(t, []string{"held"}, statuses(t, d, off))
 	require.Equal(t, []string{"pending"}, statuses(t, d, exact))
 
-	bigger.Filter = pipeline.Object(fmt.Sprintf(`{"data.position":{"$in":[%d]}}`, appended.Position+1))
-	_, _, err = d.Store.UpdateWebhook(t.Context(), bigger)
+	larger.Filter = pipeline.Object(fmt.Sprintf(`{"data.position":{"$in":[%d]}}`, appended.Position+1))
+	_, _, err = d.Store.UpdateWebhook(t.Context(), larger)
 	require.NoError(t, err)
-	require.Empty(t, statuses(t, d, bigger))
+	require.Empty(t, statuses(t, d, larger))
 	happen(t, d.Store, sent, pipeline.TypeProposalSent, `{}`)
-	require.Equal(t, []string{"pending"}, statuses(t, d, bigger), "the position is that of the event itself")
+	require.Equal(t, []string{"pending"}, statuses(t, d, larger), "the position is that of the event itself")
 }
 
 // The row as it is locked counts: a filter that is changed while an append waits for the row.

@@ -67,7 +67,7 @@ func (s *Store) Gaps(ctx context.Context, q pipeline.GapQuery) (pipeline.Gaps, e
 			LEFT JOIN LATERAL (SELECT id, status, delivered_at FROM deliveries
 				WHERE webhook_id = $8 AND event_position = l.position OFFSET 0) d ON true
 			WHERE l.wanted AND d.delivered_at IS NULL OFFSET 0) g
-		CROSS JOIN LATERAL (SELECT * FROM events WHERE company_id = $1 AND position = g.position OFFSET 0) e
+		CROSS JOIN LATERAL (SELECT `+eventColumns+` FROM events e WHERE e.company_id = $1 AND e.position = g.position OFFSET 0) e
 		WHERE g.delivery_id IS NOT NULL
 		   OR g.position > (SELECT pruned FROM webhook_health WHERE webhook_id = $8) AND `+matchesSelection+`
 		ORDER BY e.position LIMIT $10`, append(args, q.Limit)...)

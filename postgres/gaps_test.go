@@ -36,8 +36,8 @@ func TestGaps(t *testing.T) {
 	w := newWebhook(t, d.Store, 1, []string{"*"})
 	some := newWebhook(t, d.Store, 1, []string{"proposal.sent", "webhook.*"}, withFilter(`{"data.seq":{"$gt":2}}`))
 	p := newProposal(t, d.Store, c)
-	var positions []int64
-	for range 7 {
+	positions := make([]int64, 0, 7)
+	for range cap(positions) {
 		var appended pipeline.Appended
 		p, appended = happen(t, d.Store, p, pipeline.TypeProposalSent, `{}`)
 		positions = append(positions, appended.Position)

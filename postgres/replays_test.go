@@ -2,9 +2,10 @@ package postgres_test
 
 import (
 	"context"
-	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -119,13 +120,15 @@ func TestReplay(t *testing.T) {
 
 // A replay goes through the types, positions and times that were asked for, of what the webhook
 // subscribes to and its filter lets through, and never through what is about the webhook itself.
+//
+//nolint:tparallel,paralleltest // each looks at the same webhooks' deliveries
 func TestReplaySelects(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
 	c := newCustomer(t, d.Store, 1)
 	p := newProposal(t, d.Store, c)
-	var positions []int64
 	steps := slices.Concat(walk, walk[2:3])
+	positions := make([]int64, 0, len(steps))
 	for i, step := range steps {
 		if i == len(steps)-1 {
 			step = pipeline.TypeContractVoided
@@ -156,13 +159,17 @@ func TestReplaySelects(t *testing.T) {
 		{"nothing", everything, func(r *pipeline.NewReplay) { r.After = 1 << 60 }, nil, 0},
 		{"backwards", everything, func(r *pipeline.NewReplay) { r.After, r.Until = positions[3], positions[1] }, nil, 0},
 		{
-			"what is subscribed to", newWebhook(t, d.Store, 1, []string{"proposal.*", "contract.voided"}), ofTypes("contract.*", "proposal.sent"),
-			[]int64{2, 7}, 2,
+			"what is subscribed to", newWebhook(t, d.Store, 1, []string{"proposal.*", "contract.voided"}),
+			ofTypes("contract.*", "proposal.sent"),
+			[]int64{2, 7},
+			2,
 		},
 		{"not subscribed to", newWebhook(t, d.Store, 1, []string{"customer.*"}), ofTypes("contract.*"), nil, 0},
 		{
 			"what the filter lets through", newWebhook(t, d.Store, 1, []string{"*"}, withFilter(`{"data.seq":{"$gt":5}}`)),
-			func(*pipeline.NewReplay) {}, []int64{6, 7}, 8,
+			func(*pipeline.NewReplay) {},
+			[]int64{6, 7},
+			8,
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -242,8 +249,9 @@ func TestReplayLeavesAloneWhatIsOnItsWay(t *testing.T) {
 	require.EqualValues(t, 7, r.Done)
 	require.EqualValues(t, 5, r.Queued)
 	var got []string
-	require.NoError(t, d.DB.Select(&got, `SELECT concat_ws(' ', status, attempts - attempts_before, CASE WHEN next_attempt_at <= now() THEN 'due'
-		ELSE coalesce(next_attempt_at::text, '-') END, delivered_at::date) FROM deliveries WHERE webhook_id = $1 ORDER BY event_position`, w.ID))
+	require.NoError(t, d.DB.Select(&got, `SELECT concat_ws(' ', status, attempts - attempts_before,
+		CASE WHEN next_attempt_at <= now() THEN 'due' ELSE coalesce(next_attempt_at::text, '-') END, delivered_at::date)
+		FROM deliveries WHERE webhook_id = $1 ORDER BY event_position`, w.ID))
 	require.Equal(t, []string{
 		"pending 0 -", "pending 0 infinity", "pending 0 due", "pending 0 due", "pending 0 due 2020-01-01", "pending 0 due", "pending 0 due",
 	}, got)
@@ -277,8 +285,8 @@ func TestRecover(t *testing.T) {
 	require.Equal(t, pipeline.ReplayDone, r.Status)
 	require.EqualValues(t, 4, r.Done)
 	require.EqualValues(t, 4, r.Queued)
-	require.Equal(t, []string{"exhausted", "delivered", "exhausted", "pending", "superseded", "pending", "pending", "pending"}, statuses(t, d, w))
-	require.Equal(t, []string{"exhausted", "delivered", "held", "discarded", "superseded", "exhausted", "pending", "exhausted"}, statuses(t, d, other))
+	require.Equal(t, "exhausted,delivered,exhausted,pending,superseded,pending,pending,pending", strings.Join(statuses(t, d, w), ","))
+	require.Equal(t, "exhausted,delivered,held,discarded,superseded,exhausted,pending,exhausted", strings.Join(statuses(t, d, other), ","))
 
 	startReplay(t, d, w, recovery)
 	advance(t, d, w, 100)
@@ -404,6 +412,7 @@ func newStarting(t *testing.T, d database, events []string, start pipeline.Start
 	return made
 }
 
+//nolint:tparallel,paralleltest // each takes what is there, and no more is to happen meanwhile
 func TestStart(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
@@ -481,6 +490,8 @@ func TestStartIsCancelled(t *testing.T) {
 
 // The moment when a webhook goes over to the live stream, against an append under way: whoever is
 // second sees the first, so that the event has one delivery, the replay's or the append's.
+//
+//nolint:tparallel,paralleltest // each goes on with the customer of the one before
 func TestStartMeetsAnAppend(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
@@ -583,7 +594,7 @@ func TestStartUnderLoad(t *testing.T) {
 		<-begun
 		w := newStarting(t, d, []string{"email.sent"}, pipeline.Start{})
 		for catchingUp := true; catchingUp; {
-			_, err := d.Store.AdvanceReplay(t.Context(), w.ID, 50+rand.IntN(100)) //nolint:gosec // not for secrets
+			_, err := d.Store.AdvanceReplay(t.Context(), w.ID, 50+rand.IntN(100))
 			require.NoError(t, err)
 			now, err := d.Store.Webhook(t.Context(), 1, 0, w.ID)
 			require.NoError(t, err)
@@ -617,7 +628,7 @@ func requireStreamInOrder(t *testing.T, sent []string, c pipeline.Customer) {
 	for _, s := range sent {
 		if len(s) > len(prefix) && s[:len(prefix)] == prefix {
 			version++
-			require.Equal(t, prefix+fmt.Sprint(version), s)
+			require.Equal(t, prefix+strconv.FormatInt(version, 10), s)
 		}
 	}
 	require.Equal(t, c.Version, version)

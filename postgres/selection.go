@@ -77,8 +77,8 @@ func (s selection) looked() string {
 
 // matchesSelection is the condition that an event e is one that a webhook gets: by its filter
 // ($7), not about itself ($8), and for a partner's key ($9, else 0) about no other's webhook.
-const matchesSelection = `($7::jsonb IS NULL OR filter_matches($7::jsonb, event_envelope(e.type, e.occurred_at, e.id, e.position, e.company_id,
-		e.stream, e.version, e.customer_id, e.proposal_id, e.user_id, e.cause, e.state::jsonb, e.payload)))
+const matchesSelection = `($7::jsonb IS NULL OR filter_matches($7::jsonb, event_envelope(e.type, e.occurred_at, e.id, e.position,
+		e.company_id, e.stream, e.version, e.customer_id, e.proposal_id, e.user_id, e.cause, e.state::jsonb, e.payload)))
 	AND e.stream <> 'webhook-' || $8::bigint
 	AND ($9::bigint = 0 OR e.stream NOT LIKE 'webhook-%' OR
 		(SELECT s.key_id FROM webhooks s WHERE 'webhook-' || s.id = e.stream AND s.company_id = $1) = $9)`

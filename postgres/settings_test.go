@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -56,8 +57,9 @@ func TestWebhookSettings(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []pipeline.Webhook{want}, listed)
 
-	_, _, _, err = d.Store.RotateSecret(t.Context(), 1, made.ID, "whsec_topsecret5", time.Hour, pipeline.Idempotency{Key: "R"})
+	_, _, replayed, err = d.Store.RotateSecret(t.Context(), 1, made.ID, "whsec_topsecret5", time.Hour, pipeline.Idempotency{Key: "R"})
 	require.NoError(t, err)
+	require.False(t, replayed)
 	read.Auth = pipeline.Auth{Type: pipeline.AuthBearer, Token: "topsecret6"}
 	_, _, err = d.Store.UpdateWebhook(t.Context(), read)
 	require.NoError(t, err)
@@ -66,8 +68,8 @@ func TestWebhookSettings(t *testing.T) {
 		require.NoError(t, d.DB.Select(&rows, `SELECT t::text FROM `+table+` t`))
 		for _, row := range rows {
 			require.NotContains(t, row, "topsecret", table)
-			require.NotContains(t, row, fmt.Sprintf("%x", "topsecret"), table)
-			require.NotContains(t, row, fmt.Sprintf("%x", want.Signing.Seed), table)
+			require.NotContains(t, row, hex.EncodeToString([]byte("topsecret")), table)
+			require.NotContains(t, row, hex.EncodeToString(want.Signing.Seed), table)
 		}
 	}
 	for _, shown := range []any{made, again, listed, read} {

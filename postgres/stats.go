@@ -27,7 +27,8 @@ func (s *Store) Stats(ctx context.Context, companyID, webhookID int64, since tim
 			WHERE a.webhook_id = (SELECT id FROM webhooks WHERE id = $1 AND company_id = $2) AND a.at >= $3
 			GROUP BY 1, 2
 		), ranked AS (
-			SELECT *, sum(n) OVER (PARTITION BY hour ORDER BY latency_ms) AS up_to, sum(n) OVER (PARTITION BY hour) AS of FROM counted
+			SELECT hour, latency_ms, n, ok, sum(n) OVER (PARTITION BY hour ORDER BY latency_ms) AS up_to, sum(n) OVER (PARTITION BY hour) AS of
+			FROM counted
 		)
 		SELECT hour, sum(n)::bigint AS attempts, sum(ok)::bigint AS succeeded,
 			min(latency_ms) FILTER (WHERE up_to >= of * 0.5) AS p50, min(latency_ms) FILTER (WHERE up_to >= of * 0.95) AS p95

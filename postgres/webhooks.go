@@ -180,21 +180,28 @@ type keptWebhook struct {
 	Auth              pipeline.KeptAuth `json:"auth"`
 	Headers           map[string]string `json:"headers"`
 	ClientCertificate keptCertificate   `json:"client_certificate,omitzero"`
-	Signing           pipeline.Signing  `json:"signing"`
+	Signing           keptSigning       `json:"signing"`
 	KeyID             int64             `json:"key_id"`
+}
+
+type keptSigning struct {
+	Secret         string    `json:"secret"`
+	PreviousSecret string    `json:"previous_secret"`
+	PreviousUntil  time.Time `json:"previous_until"`
+	Seed           []byte    `json:"seed"`
 }
 
 func keep(w pipeline.Webhook) keptWebhook {
 	c := credentialsOf(w)
 	return keptWebhook{
-		Webhook: w, Auth: c.Auth, Headers: c.Headers, ClientCertificate: c.ClientCertificate, Signing: w.Signing, KeyID: w.KeyID,
+		Webhook: w, Auth: c.Auth, Headers: c.Headers, ClientCertificate: c.ClientCertificate, Signing: keptSigning(w.Signing), KeyID: w.KeyID,
 	}
 }
 
 func (k keptWebhook) webhook() pipeline.Webhook {
 	w := k.Webhook
 	keptCredentials{Auth: k.Auth, Headers: k.Headers, ClientCertificate: k.ClientCertificate}.into(&w)
-	w.Signing, w.KeyID = k.Signing, k.KeyID
+	w.Signing, w.KeyID = pipeline.Signing(k.Signing), k.KeyID
 	return w
 }
 
