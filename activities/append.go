@@ -19,6 +19,7 @@ type EventStore interface {
 // Recording are the local activities that write and read a stream.
 type Recording struct {
 	Store EventStore
+	Bell  *Bell // nil: nobody listens
 }
 
 // AppendInput is an event that was decided, and the caller's idempotency key.
@@ -42,6 +43,7 @@ const newerLimit = 500
 func (r *Recording) AppendEvent(ctx context.Context, in AppendInput) (AppendResult, error) {
 	appended, err := r.Store.Append(ctx, in.Event, in.Idempotency)
 	if err == nil {
+		r.Bell.ring(in.Event.Stream)
 		return AppendResult{Appended: appended}, nil
 	}
 	code := pipeline.CodeOf(err)

@@ -48,96 +48,11 @@ type Deliveries struct {
 	Sender Sender
 	Waker  Waker
 	Gate   *Gate
+	Bell   *Bell // nil: nobody rings
 }
-
-// The bounds of DeliverWebhooks: how much it reads at a time, and how long an entity goes on
-// beginning attempts before it leaves the rest to the webhooks.
-const (
-	freshLimit     = 500
-	entityPatience = 15 * time.Second
-)
 
 // settlePatience is how long settling what was sent may take.
 const settlePatience = 10 * time.Second
-
-// DeliverInput names the entity whose deliveries are to be sent.
-type DeliverInput struct {
-	Stream pipeline.Stream
-}
-
-// DeliverResult counts what came of it. Later are those that were left to the Webhook
-// workflows: failed ones, and those of webhooks that an entity had better not wait for.
-type DeliverResult struct {
-	Delivered int
-	Later     int
-}
-
-// DeliverWebhooks sends what an entity has to tell: each webhook's deliveries in order, the
-// webhooks side by side. After a webhook's first failure or slow answer the rest of its queue
-// is left to its own workflow, so a bad partner costs an entity one wait at most, once. So is
-// what finds no place at the gate: many entities that flood one endpoint do not wait for it.
-func (d *Deliveries) DeliverWebhooks(ctx context.Context, in DeliverInput) (DeliverResult, error) {
-	var out DeliverResult
-	stop := beating(ctx, func() any { return nil })
-	defer stop()
-	window := openWindow(ctx, entityPatience)
-	defer window.close()
-	// All webhooks at once: were there a limit, so many dead ones would keep the others waiting.
-	sending := sending{
-		sender: d.Sender, atOnce: freshLimit,
-		admit: func(one pipeline.Dispatch) (func(), bool) {
-			if !window.isOpen() {
-				return nil, false
-			}
-			return d.Gate.tryEnter(one.Webhook)
-		},
-		goOn: func(_ pipeline.Dispatch, r pipeline.Result) bool { return r.OK() && !slow(r) },
-	}
-	for {
-		fresh, err := d.Store.FreshDeliveries(ctx, in.Stream, freshLimit)
-		if err != nil {
-			return out, Failure(err)
-		}
-		sent := sending.run(ctx, queues(fresh, byWebhook))
-		if err := d.settle(ctx, fresh, sent, &out); err != nil {
-			return out, Failure(err)
-		}
-		if len(fresh) < freshLimit {
-			return out, nil
-		}
-	}
-}
-
-// settle records what was sent, hands over what was not tried, and wakes the webhooks that
-// have something to do. It does so even where the activity was cancelled meanwhile: partners
-// got what they got.
-func (d *Deliveries) settle(ctx context.Context, fresh []pipeline.Dispatch, sent []pipeline.Result, out *DeliverResult) error {
-	ctx, cancel := settling(ctx)
-	defer cancel()
-	wake, err := d.record(ctx, sent)
-	if err != nil {
-		return err
-	}
-	tried := make(map[int64]bool, len(sent))
-	for _, r := range sent {
-		tried[r.DeliveryID] = true
-		switch r.Status {
-		case pipeline.DeliveryDelivered:
-			out.Delivered++
-		case pipeline.DeliveryPending:
-			out.Later++
-		default: // it was the last attempt: nothing is left to do
-		}
-	}
-	var rest []int64
-	for _, f := range fresh {
-		if !tried[f.DeliveryID] {
-			rest = append(rest, f.DeliveryID)
-		}
-	}
-	out.Later += len(rest)
-	return d.leave(ctx, rest, wake)
-}
 
 // leave hands deliveries over to their webhooks and wakes who has to be. One failing does not
 // keep the other from being done: what has been recorded by now is not seen again by a retry.

@@ -136,7 +136,7 @@ func (r *drain) batch(ctx context.Context, due []pipeline.Dispatch) error {
 	r.batchEnds = time.Now().Add(batchPatience)
 	sent := sending{
 		sender: r.Sender, atOnce: r.Gate.drainShare(r.places), admit: r.admit, goOn: r.goOn,
-	}.run(ctx, queues(due, byStream))
+	}.run(ctx, byStream(due))
 	settled, cancel := settling(ctx)
 	defer cancel()
 	wake, err := r.record(settled, sent)

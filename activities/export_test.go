@@ -21,7 +21,12 @@ const (
 )
 
 // TryEnter takes a place for an entity.
-func (g *Gate) TryEnter(w pipeline.Webhook) (leave func(), ok bool) { return g.tryEnter(w) }
+func (g *Gate) TryEnter(w pipeline.Webhook) (leave func(), ok bool) {
+	return func() { g.leftByEntity(w.ID) }, g.tryEnter(w)
+}
+
+// Ring says that something was recorded.
+func (b *Bell) Ring(stream pipeline.Stream) { b.ring(stream) }
 
 // Enter waits for a place for a drain.
 func (g *Gate) Enter(ctx context.Context, w pipeline.Webhook) (leave func(), err error) {

@@ -112,6 +112,12 @@ func (s *deliveryStore) failOnce(method string, err error) *deliveryStore {
 	return s
 }
 
+func (s *deliveryStore) failNext(method string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failOnce(method, err)
+}
+
 // enter is how every method begins.
 func (s *deliveryStore) enter(ctx context.Context, method string) error {
 	if ctx.Err() != nil {
@@ -426,6 +432,7 @@ type bench struct {
 	sender *sender
 	waker  *waker
 	gate   *activities.Gate
+	bell   *activities.Bell
 }
 
 func newBench(t *testing.T, store *deliveryStore) *bench {
@@ -433,9 +440,9 @@ func newBench(t *testing.T, store *deliveryStore) *bench {
 	var suite testsuite.WorkflowTestSuite
 	b := &bench{
 		TestActivityEnvironment: suite.NewTestActivityEnvironment(),
-		store:                   store, sender: &sender{}, waker: &waker{}, gate: activities.NewGate(),
+		store:                   store, sender: &sender{}, waker: &waker{}, gate: activities.NewGate(), bell: activities.NewBell(),
 	}
-	b.RegisterActivity(&activities.Deliveries{Store: b.store, Sender: b.sender, Waker: b.waker, Gate: b.gate})
+	b.RegisterActivity(&activities.Deliveries{Store: b.store, Sender: b.sender, Waker: b.waker, Gate: b.gate, Bell: b.bell})
 	return b
 }
 

@@ -78,18 +78,20 @@ func (g *Gate) drainShare(places int) int {
 	return drainShare(places, g.workers)
 }
 
-// tryEnter lets an entity in, if there is a place for it.
-func (g *Gate) tryEnter(w pipeline.Webhook) (leave func(), ok bool) {
+// tryEnter lets an entity in, if there is a place for it. It is to say leftByEntity then.
+func (g *Gate) tryEnter(w pipeline.Webhook) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	d := g.door(w.ID)
 	if !g.hasRoomForEntity(d, places(w)) {
 		g.tidy(w.ID, d)
-		return nil, false
+		return false
 	}
 	d.entities++
-	return func() { g.left(w.ID, func(d *door) { d.entities-- }) }, true
+	return true
 }
+
+func (g *Gate) leftByEntity(webhookID int64) { g.left(webhookID, func(d *door) { d.entities-- }) }
 
 // enter lets a drain in, which waits for a place if it has to. It comes before entities: they
 // have somebody to leave their deliveries to, and that is the drain.

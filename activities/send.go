@@ -13,22 +13,16 @@ import (
 // queue is what has to go one after the other.
 type queue []pipeline.Dispatch
 
-func byWebhook(d pipeline.Dispatch) int64          { return d.Webhook.ID }
-func byStream(d pipeline.Dispatch) pipeline.Stream { return d.Event.Stream }
-
-// queues groups deliveries, keeping their order within each group and the groups' own order.
-// What is marked to be left for later stays out.
-func queues[K comparable](dispatches []pipeline.Dispatch, key func(pipeline.Dispatch) K) []queue {
-	index := map[K]int{}
+// byStream groups deliveries by stream, keeping their order within each group and the groups'
+// own order.
+func byStream(dispatches []pipeline.Dispatch) []queue {
+	index := map[pipeline.Stream]int{}
 	var out []queue
 	for _, d := range dispatches {
-		if d.Later {
-			continue
-		}
-		i, ok := index[key(d)]
+		i, ok := index[d.Event.Stream]
 		if !ok {
 			i = len(out)
-			index[key(d)] = i
+			index[d.Event.Stream] = i
 			out = append(out, nil)
 		}
 		out[i] = append(out[i], d)

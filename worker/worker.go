@@ -96,8 +96,9 @@ func register(r worker.Registry, cfg Config, gate *activities.Gate) {
 	r.RegisterWorkflow(workflows.TestWebhook)
 	r.RegisterWorkflow(workflows.Sweep)
 	r.RegisterWorkflow(workflows.Retention)
-	r.RegisterActivity(&activities.Recording{Store: cfg.Store})
-	r.RegisterActivity(&activities.Deliveries{Store: cfg.Store, Sender: cfg.Sender, Waker: cfg.Engine, Gate: gate})
+	bell := activities.NewBell()
+	r.RegisterActivity(&activities.Recording{Store: cfg.Store, Bell: bell})
+	r.RegisterActivity(&activities.Deliveries{Store: cfg.Store, Sender: cfg.Sender, Waker: cfg.Engine, Gate: gate, Bell: bell})
 	r.RegisterActivity(&activities.FollowUps{Store: cfg.Store, Commander: cfg.Engine})
 	r.RegisterActivity(&activities.Retention{
 		Store:          cfg.Store,
