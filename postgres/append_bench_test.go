@@ -30,17 +30,19 @@ func BenchmarkAppend(b *testing.B) {
 	for _, c := range []struct {
 		name               string
 		writers, companies int
+		filter             string
 	}{
-		{"one connection", 1, 1},
-		{"8 connections, one company", 8, 1},
-		{"8 connections, 8 companies", 8, 8},
+		{"one connection", 1, 1, ""},
+		{"one connection, a filter", 1, 1, `{"data.state.nickname":"Roof","data.payload.price.amount":{"$gt":10000}}`},
+		{"8 connections, one company", 8, 1, ""},
+		{"8 connections, 8 companies", 8, 8, ""},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			d := newDatabase(b)
 			customers := make([]pipeline.Customer, c.companies)
 			for i := range customers {
 				company := newCompany(b, d.Store)
-				newWebhook(b, d.Store, company, []string{"*"})
+				newWebhook(b, d.Store, company, []string{"*"}, withFilter(c.filter))
 				customers[i] = newCustomer(b, d.Store, company)
 			}
 			before, written := postgresCPU(b, d), postgresLog(b, d)
