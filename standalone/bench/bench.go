@@ -105,7 +105,10 @@ func (b *bench) newSubject(ctx context.Context, name string, partners audience) 
 	if err != nil {
 		return nil, err
 	}
-	return e, e.subscribeAll(ctx, partners)
+	if err := e.subscribeAll(ctx, partners); err != nil {
+		return nil, err
+	}
+	return e, nil
 }
 
 // close ends everything, in the reverse order of its start.

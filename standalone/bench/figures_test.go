@@ -66,3 +66,40 @@ func TestParseStat(t *testing.T) {
 	_, err = parseStat("42 (short) S 7")
 	require.Error(t, err)
 }
+
+func TestParseMemory(t *testing.T) {
+	t.Parallel()
+	got, err := parseMemory("Name:\tdealwright\nVmHWM:\t   4096 kB\nVmRSS:\t   2048 kB\nThreads:\t9\n")
+	require.NoError(t, err)
+	require.Equal(t, memory(2<<20), got)
+	_, err = parseMemory("Name:\tdealwright\n")
+	require.Error(t, err)
+}
+
+func TestOptionsSayWhatToMeasure(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		args           []string
+		flatOut, paced []string
+		rejected       bool
+	}{
+		"everything":            {nil, []string{nameBare, nameEngine, nameFanOut, nameDelay}, []string{nameBare, nameEngine}, false},
+		"one":                   {[]string{"-only", "dealwright"}, []string{nameEngine}, []string{nameEngine}, false},
+		"what needs another":    {[]string{"-only", "fanout"}, []string{nameEngine, nameFanOut}, nil, false},
+		"what has its own form": {[]string{"-only", "replay,neighbours"}, nil, nil, false},
+		"what there is not":     {[]string{"-only", "dealwright,other"}, nil, nil, true},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o, err := readOptions(test.args)
+			if test.rejected {
+				require.Error(t, err)
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, test.flatOut, o.flatOut())
+			require.Equal(t, test.paced, o.paced())
+		})
+	}
+}

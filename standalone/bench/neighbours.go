@@ -18,21 +18,23 @@ const (
 
 // neighbours is one round: how long events took to the good webhooks, in either neighbourhood.
 type neighbours struct {
-	alone   latencies
-	beside  latencies // a dead one and a slow one
-	arrived int       // events at the slow one, which proves that it was sent to
+	alone  latencies
+	first  latencies // beside a dead one and a slow one, from the first event on
+	beside latencies // after that, when both are known for what they are
 }
 
-// ratio of the tails.
-func (n neighbours) ratio() float64 {
+// besides gives how much longer than alone the slowest took, in one of the runs beside bad neighbours.
+func (n neighbours) besides(of func(neighbours) latencies) float64 {
 	alone := n.alone.quantile(0.99)
 	if alone == 0 {
 		return 0
 	}
-	return float64(n.beside.quantile(0.99)) / float64(alone)
+	return float64(of(n).quantile(0.99)) / float64(alone)
 }
 
-func (r results) neighbourhood() float64 { return medianOf(r.neighbours, neighbours.ratio) }
+func alone(n neighbours) latencies  { return n.alone }
+func first(n neighbours) latencies  { return n.first }
+func beside(n neighbours) latencies { return n.beside }
 
 func (b *bench) measureNeighbours(ctx context.Context, out *results) (err error) {
 	good, err := newAudience(ctx, goodNeighbours, 0)
@@ -56,8 +58,9 @@ func (b *bench) measureNeighbours(ctx context.Context, out *results) (err error)
 		if err != nil {
 			return fmt.Errorf("%s, %s: %w", nameNeighbours, b.round(loadPaced, n), err)
 		}
-		progressf("%-10s %s: event to partner p99 %.1f ms alone, %.1f ms beside a dead and a slow one", nameNeighbours, b.round(loadPaced, n),
-			milliseconds(round.alone.quantile(0.99)), milliseconds(round.beside.quantile(0.99)))
+		progressf("%-10s %s: event to partner p99 %.1f ms alone, beside a dead and a slow one %.1f ms at first, %.1f ms then",
+			nameNeighbours, b.round(loadPaced, n),
+			milliseconds(round.alone.quantile(0.99)), milliseconds(round.first.quantile(0.99)), milliseconds(round.beside.quantile(0.99)))
 		out.neighbours = append(out.neighbours, round)
 	}
 	return nil
@@ -80,10 +83,15 @@ func (b *bench) neighbourRound(ctx context.Context, e *engine, good audience) (r
 			return round, err
 		}
 	}
+	if round.first, err = b.toNeighbours(ctx, e, good, load); err != nil {
+		return round, err
+	}
 	if round.beside, err = b.toNeighbours(ctx, e, good, load); err != nil {
 		return round, err
 	}
-	round.arrived = slow.count()
+	if slow.count() == 0 {
+		return round, errors.New("the slow endpoint was never sent to")
+	}
 	for _, id := range ids { // or what they have not taken would disturb what is measured next
 		if err := e.do(ctx, http.MethodDelete, fmt.Sprintf("/v1/webhooks/%d", id), "", nil); err != nil {
 			return round, err

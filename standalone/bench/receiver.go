@@ -137,9 +137,9 @@ func newAudience(ctx context.Context, size int, takes time.Duration) (audience, 
 }
 
 func (a audience) close() error {
-	var all []error
-	for _, r := range a {
-		all = append(all, r.close())
+	all := make([]error, len(a))
+	for i, r := range a {
+		all[i] = r.close()
 	}
 	return errors.Join(all...)
 }

@@ -64,7 +64,7 @@ type results struct {
 	replays    []replayed
 }
 
-func (r *results) add(subject, load string, s sample) {
+func (r results) add(subject, load string, s sample) {
 	if r.samples[subject] == nil {
 		r.samples[subject] = map[string][]sample{}
 	}

@@ -189,7 +189,13 @@ func (r results) verdictOnDelivery(w io.Writer) {
 		atLeast(w, name, enoughDelayed, r.ratio(nameDelay, nameEngine))
 	}
 	if len(r.neighbours) > 0 {
-		atMost(w, "event to partner p99 with bad neighbours / without", enoughNeighbours, r.neighbourhood())
+		for _, run := range []struct {
+			name string
+			of   func(neighbours) latencies
+		}{{"from the first event on", first}, {"once they are known", beside}} {
+			measured := medianOf(r.neighbours, func(n neighbours) float64 { return n.besides(run.of) })
+			atMost(w, "event to partner p99 beside bad neighbours, "+run.name+" / alone", enoughNeighbours, measured)
+		}
 	}
 	if len(r.replays) > 0 {
 		measured := medianOf(r.replays, replayed.rate)

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"time"
 )
 
 // delivery prints how events get to many webhooks, to slow ones, and once more.
@@ -11,13 +12,21 @@ func (r results) delivery(w io.Writer) {
 		r.endpoints(w)
 	}
 	if len(r.neighbours) > 0 {
-		tail := func(of func(neighbours) latencies, q float64) float64 {
-			return medianOf(r.neighbours, func(n neighbours) float64 { return milliseconds(of(n).quantile(q)) })
-		}
-		alone, beside := func(n neighbours) latencies { return n.alone }, func(n neighbours) latencies { return n.beside }
 		fmt.Fprintf(w, "%d good webhooks, event to partner\tp50, ms\tp99, ms\n", goodNeighbours)
-		fmt.Fprintf(w, "  alone\t%.1f\t%.1f\n", tail(alone, 0.5), tail(alone, 0.99))
-		fmt.Fprintf(w, "  beside a dead one and one that takes %s\t%.1f\t%.1f\n\n", slowAnswer, tail(beside, 0.5), tail(beside, 0.99))
+		for _, run := range []struct {
+			name string
+			of   func(neighbours) latencies
+		}{
+			{"alone", alone},
+			{fmt.Sprintf("beside a dead one and one that takes %s, from the first event on", slowAnswer), first},
+			{"beside them, once they are known", beside},
+		} {
+			tail := func(q float64) float64 {
+				return medianOf(r.neighbours, func(n neighbours) float64 { return milliseconds(run.of(n).quantile(q)) })
+			}
+			fmt.Fprintf(w, "  %s\t%.1f\t%.1f\n", run.name, tail(0.5), tail(0.99))
+		}
+		fmt.Fprintln(w)
 	}
 	if len(r.replays) > 0 {
 		mebibytes := func(of func(replayed) int64) float64 {
@@ -33,7 +42,8 @@ func (r results) delivery(w io.Writer) {
 
 // endpoints has the engine's rates by who listens.
 func (r results) endpoints(w io.Writer) {
-	fmt.Fprintln(w, "Flat out, by who listens\ttransitions/s\tdeliveries/s")
+	together := cpuOf(func(t cpuTimes) time.Duration { return t.standalone + t.postgres + t.bench })
+	fmt.Fprintln(w, "Flat out, by who listens\ttransitions/s\tdeliveries/s\tCPU s per 1000 transitions")
 	for _, line := range []struct {
 		name, subject string
 		deliveries    float64 // of each transition
@@ -44,7 +54,7 @@ func (r results) endpoints(w io.Writer) {
 	} {
 		if samples := r.samples[line.subject][loadFlatOut]; len(samples) > 0 {
 			rate := medianOf(samples, sample.rate)
-			fmt.Fprintf(w, "  %s\t%.1f\t%.1f\n", line.name, rate, line.deliveries*rate)
+			fmt.Fprintf(w, "  %s\t%.1f\t%.1f\t%.2f\n", line.name, rate, line.deliveries*rate, medianOf(samples, together))
 		}
 	}
 	fmt.Fprintln(w)

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/lib/pq"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
 
@@ -279,7 +280,8 @@ func (e *engine) requireNowhere(t *testing.T, c company, secret string) {
 	t.Helper()
 	hooks := want[list[hook]](t, c.get(t, "/v1/webhooks?limit=500"), http.StatusOK).Data
 	require.NotEmpty(t, hooks)
-	paths := []string{"/v1/webhooks?limit=500", "/v1/events?after=0", "/v1/deliveries?limit=500", "/metrics"}
+	paths := make([]string, 0, 4+5*len(hooks))
+	paths = append(paths, "/v1/webhooks?limit=500", "/v1/events?after=0", "/v1/deliveries?limit=500", "/metrics")
 	for _, h := range hooks {
 		paths = append(paths, h.path(), h.path()+"/stats", h.path()+"/gaps", h.path()+"/replays", h.path()+"/public-key")
 	}
@@ -298,16 +300,10 @@ func (e *engine) requireNowhere(t *testing.T, c company, secret string) {
 
 func (e *engine) requireNotStored(t *testing.T, secret string) {
 	t.Helper()
-	rows, err := e.db.QueryContext(t.Context(), `SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'`)
+	var tables pq.StringArray
+	err := e.db.QueryRowContext(t.Context(),
+		`SELECT array_agg(table_name::text) FROM information_schema.tables WHERE table_schema = 'public'`).Scan(&tables)
 	require.NoError(t, err)
-	var tables []string
-	for rows.Next() {
-		var name string
-		require.NoError(t, rows.Scan(&name))
-		tables = append(tables, name)
-	}
-	require.NoError(t, rows.Close())
-	require.NoError(t, rows.Err())
 	for _, name := range tables {
 		var n int
 		// Binary columns are hexadecimal in a row's text.
@@ -321,7 +317,8 @@ func (e *engine) requireNotStored(t *testing.T, secret string) {
 
 func (e *engine) requireNoHistoryHas(t *testing.T, c company, hooks []hook, secret string) {
 	t.Helper()
-	queries := []string{fmt.Sprintf("CompanyId = %d", c.id)}
+	queries := make([]string, 0, 1+len(hooks))
+	queries = append(queries, fmt.Sprintf("CompanyId = %d", c.id))
 	for _, h := range hooks {
 		queries = append(queries, fmt.Sprintf("WorkflowId STARTS_WITH 'webhook-%d'", h.ID))
 	}

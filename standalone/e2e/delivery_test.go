@@ -106,9 +106,11 @@ func TestAHangingEndpointDelaysNobodyElse(t *testing.T) {
 		now := partner.at("/hangs")
 		return len(now) > 1 && now[len(now)-1] == last && partner.open("/hangs") > 0
 	})
-	for _, d := range c.deliveries(t, quick) {
-		require.Equal(t, []pipeline.ID{http.StatusOK}, attempts(d))
-	}
+	eventually(t, "the other webhook has no other attempts on record than those", func() bool {
+		return !slices.ContainsFunc(c.deliveries(t, quick), func(d pipeline.Delivery) bool {
+			return !slices.Equal(attempts(d), []pipeline.ID{http.StatusOK})
+		})
+	})
 	close(released)
 	eventually(t, "nothing hangs any more", func() bool { return partner.open("/hangs") == 0 })
 }

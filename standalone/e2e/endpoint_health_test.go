@@ -2,9 +2,9 @@ package e2e_test
 
 import (
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -67,10 +67,9 @@ func TestAnEndpointThatIsDownIsProbedInsteadOfHammered(t *testing.T) {
 
 // notice is what an operational event says of a webhook.
 type notice struct {
-	Type       pipeline.EventType
-	WebhookID  int64 `json:"webhook_id"`
-	DeliveryID int64 `json:"delivery_id"`
-	Reason     string
+	Type      pipeline.EventType `json:"-"`
+	WebhookID int64              `json:"webhook_id"`
+	Reason    string             `json:"reason"`
 }
 
 // notices lists the operational events that a path was told of, each once.
@@ -188,9 +187,10 @@ func TestOperationalEventsAreNeverAboutTheWebhookThatGetsThem(t *testing.T) {
 	require.NotEqual(t, watching.ID, one.ID)
 
 	feed := func(query string) []pipeline.EventType {
-		var types []pipeline.EventType
-		for _, e := range want[list[pipeline.Event]](t, c.get(t, "/v1/events?after=0"+query), http.StatusOK).Data {
-			types = append(types, e.Type)
+		events := want[list[pipeline.Event]](t, c.get(t, "/v1/events?after=0"+query), http.StatusOK).Data
+		types := make([]pipeline.EventType, len(events))
+		for i, e := range events {
+			types[i] = e.Type
 		}
 		return types
 	}
@@ -217,7 +217,7 @@ func TestARateLimitIsKeptWithoutUsingUpAttempts(t *testing.T) {
 		}
 	}
 	c.allAre(t, h, pipeline.DeliveryDelivered, entities*each)
-	var began []time.Time
+	began := make([]time.Time, 0, entities*each)
 	for _, d := range c.deliveries(t, h) {
 		require.Equal(t, []pipeline.ID{http.StatusOK}, attempts(d))
 		began = append(began, d.Attempts[0].At)
@@ -241,7 +241,7 @@ func TestAFloodFromManyEntitiesIsCappedOverAllWorkers(t *testing.T) {
 	e := coupleEngine(t)
 	c := e.newCompany(t)
 	partner := newReceiver(t)
-	partner.on("/", after(50*time.Millisecond, 200))
+	partner.on("/", slow(50*time.Millisecond))
 	since := time.Now()
 	eventually(t, "the workers know of each other", func() bool {
 		var alive int
@@ -251,7 +251,7 @@ func TestAFloodFromManyEntitiesIsCappedOverAllWorkers(t *testing.T) {
 	})
 	h := c.webhook(t, partner.URL+"/", object{"max_concurrency": atMost})
 	atOnce(t, entities, func(i int) (answer, error) {
-		a, _, err := c.insist("/v1/customers", newCustomer(), fmt.Sprint(i))
+		a, _, err := c.insist("/v1/customers", newCustomer(), strconv.Itoa(i))
 		return a, err
 	})
 	c.allAre(t, h, pipeline.DeliveryDelivered, entities)

@@ -54,7 +54,8 @@ func TestOfTheEventsThatMatchOnlyThoseThatFitTheFilterAreDelivered(t *testing.T)
 		hooks[path] = c.webhook(t, partner.URL+path, object{"events": []string{"proposal.*"}, "filter": filter})
 	}
 	customer := c.customer(t).ID
-	small, round, large, none := c.priced(t, customer, "9999.99"), c.priced(t, customer, "10000.00"), c.priced(t, customer, "12345.00"), c.priced(t, customer, "")
+	small, round := c.priced(t, customer, "9999.99"), c.priced(t, customer, "10000.00")
+	large, none := c.priced(t, customer, "12345.00"), c.priced(t, customer, "")
 	for path, fit := range map[string][]pipeline.Stream{
 		"/none":      {small, round, large, none},
 		"/large":     {round, large},

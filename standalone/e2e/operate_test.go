@@ -101,7 +101,7 @@ func TestStatisticsSayHowAnEndpointIsDoing(t *testing.T) {
 	e := sharedEngine(t)
 	c := e.newCompany(t)
 	partner := newReceiver(t)
-	partner.on("/", scripts(inTurn(500), inTurn(500), after(100*time.Millisecond, 200)))
+	partner.on("/", scripts(inTurn(500), slow(100*time.Millisecond)))
 	h := c.webhook(t, partner.URL+"/", nil)
 	c.customer(t)
 	c.allAre(t, h, pipeline.DeliveryDelivered, 1)
@@ -114,9 +114,9 @@ func TestStatisticsSayHowAnEndpointIsDoing(t *testing.T) {
 		}
 		Hours []pipeline.StatsHour
 	}](t, c.get(t, h.path()+"/stats?hours=2"), http.StatusOK)
-	require.EqualValues(t, 4, shown.Total.Attempts)
+	require.EqualValues(t, 3, shown.Total.Attempts)
 	require.EqualValues(t, 2, shown.Total.Succeeded)
-	require.InDelta(t, 0.5, shown.Total.SuccessRate, 0)
+	require.InDelta(t, 2.0/3, shown.Total.SuccessRate, 0.001)
 	require.NotEmpty(t, shown.Hours) // two, where the hour ends just now
 	slowest := 0.0
 	for _, hour := range shown.Hours {
@@ -143,18 +143,8 @@ func TestWhatWasKeptLongEnoughIsForgottenAndEventsNever(t *testing.T) {
 		return len(c.deliveries(t, waits)[2].Attempts) > 0 // oldest last
 	})
 
-	// The first is a hundred days old, the second forty.
-	for version, age := range map[int]string{1: "100 days", 2: "40 days"} {
-		for _, statement := range []string{
-			`UPDATE attempts a SET at = a.at - $1::interval FROM deliveries d, events e
-			 WHERE d.id = a.delivery_id AND e.position = d.event_position AND e.stream = $2 AND e.version = $3`,
-			`UPDATE deliveries d SET created_at = d.created_at - $1::interval, delivered_at = d.delivered_at - $1::interval
-			 FROM events e WHERE e.position = d.event_position AND e.stream = $2 AND e.version = $3`,
-		} {
-			_, err := e.db.ExecContext(t.Context(), statement, age, string(stream), version)
-			require.NoError(t, err)
-		}
-	}
+	e.age(t, stream, 1, "100 days")
+	e.age(t, stream, 2, "40 days")
 	e.trigger(t, "retention")
 	eventually(t, "the oldest delivery is gone", func() bool { return len(c.deliveries(t, h)) == 2 })
 	all := c.deliveries(t, h) // newest first
@@ -165,6 +155,25 @@ func TestWhatWasKeptLongEnoughIsForgottenAndEventsNever(t *testing.T) {
 	require.Len(t, c.events(t, stream), 3)
 	e.atLeastOne(t, "WorkflowType = 'Retention' AND ExecutionStatus = 'Completed'")
 	e.atLeastOne(t, "WorkflowType = 'Sweep'")
+}
+
+// age makes an event happen so much earlier, with its deliveries and their attempts.
+func (e *engine) age(t *testing.T, s pipeline.Stream, version int, by string) {
+	t.Helper()
+	tx, err := e.db.BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	// As a replica's, this transaction is not bound by what keeps events from being changed.
+	_, err = tx.ExecContext(t.Context(), `SET LOCAL session_replication_role = replica`)
+	require.NoError(t, err)
+	for _, statement := range []string{
+		`UPDATE attempts a SET at = a.at - $1::interval FROM deliveries d WHERE d.id = a.delivery_id AND d.stream = $2 AND d.version = $3`,
+		`UPDATE deliveries SET created_at = created_at - $1::interval WHERE stream = $2 AND version = $3`,
+		`UPDATE events SET recorded_at = recorded_at - $1::interval WHERE stream = $2 AND version = $3`,
+	} {
+		_, err := tx.ExecContext(t.Context(), statement, by, string(s), version)
+		require.NoError(t, err)
+	}
+	require.NoError(t, tx.Commit())
 }
 
 // trigger runs a schedule now.

@@ -197,19 +197,13 @@ func hang(released <-chan struct{}) script {
 	}
 }
 
-// after answers with a status once some time has passed.
-func after(wait time.Duration, status int) script {
-	return func(w http.ResponseWriter, r *http.Request, _ int) {
-		pause(r, wait)
-		w.WriteHeader(status)
-	}
-}
-
-// pause is over early when the caller hangs up.
-func pause(r *http.Request, wait time.Duration) {
-	select {
-	case <-time.After(wait):
-	case <-r.Context().Done():
+// slow takes the event once some time has passed.
+func slow(takes time.Duration) script {
+	return func(_ http.ResponseWriter, r *http.Request, _ int) {
+		select {
+		case <-time.After(takes):
+		case <-r.Context().Done():
+		}
 	}
 }
 

@@ -2,12 +2,12 @@ package e2e_test
 
 import (
 	"fmt"
-	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -119,7 +119,10 @@ func TestAReplaySendsARangeOfThePastInOrderWithTheOriginalIDs(t *testing.T) {
 	listed := want[list[pipeline.Replay]](t, c.get(t, h.path()+"/replays"), http.StatusOK).Data
 	require.Equal(t, []int64{part.ID, whole.ID}, []int64{listed[0].ID, listed[1].ID})
 	for _, wrong := range []object{
-		{"after": 10, "until": 10}, {"types": []string{"no.such_event"}}, {"after": -1}, {"after": "yesterday"},
+		{"after": 10, "until": 10},
+		{"types": []string{"no.such_event"}},
+		{"after": -1},
+		{"after": "yesterday"},
 		{"after": time.Now().Add(time.Hour)},
 	} {
 		refused(t, c.post(t, h.path()+"/replay", wrong), http.StatusUnprocessableEntity, pipeline.CodeInvalid)
@@ -158,7 +161,7 @@ func TestAReplayIsPausedResumedAndCancelled(t *testing.T) {
 	done := c.replayed(t, h, r)
 	require.Equal(t, done.Total, done.Done)
 	require.False(t, time.Time(done.FinishedAt).IsZero())
-	eventually(t, "all are sent", func() bool { return partner.count("/") >= several+1 })
+	eventually(t, "all are sent", func() bool { return partner.count("/") > several })
 	replayed := slices.DeleteFunc(partner.seen("/", stream), func(seq int64) bool { return seq == several+1 })
 	require.Equal(t, upTo(several), replayed)
 	for _, what := range []string{"/pause", "/resume", "/cancel"} {
@@ -191,9 +194,10 @@ func TestWhatFailedOrWasHeldIsRecoveredAndGapsAreListed(t *testing.T) {
 	c.customer(t) // before the webhook's time
 	h := c.webhook(t, partner.URL+"/", object{"retry_schedule": []any{}})
 	gaps := func() []string {
-		var ids []string
-		for _, g := range want[list[pipeline.Gap]](t, c.get(t, h.path()+"/gaps"), http.StatusOK).Data {
-			ids = append(ids, g.EventID)
+		found := want[list[pipeline.Gap]](t, c.get(t, h.path()+"/gaps"), http.StatusOK).Data
+		ids := make([]string, len(found))
+		for i, g := range found {
+			ids[i] = g.EventID
 		}
 		return ids
 	}
@@ -210,13 +214,14 @@ func TestWhatFailedOrWasHeldIsRecoveredAndGapsAreListed(t *testing.T) {
 	events := c.events(t, stream)
 	require.Equal(t, []string{events[0].ID, events[1].ID}, gaps())
 
-	r := want[pipeline.Replay](t, c.post(t, h.path()+"/recover", object{"since": events[0].RecordedAt.Add(-time.Minute)}), http.StatusAccepted)
+	since := object{"since": events[0].RecordedAt.Add(-time.Minute)}
+	r := want[pipeline.Replay](t, c.post(t, h.path()+"/recover", since), http.StatusAccepted)
 	require.Equal(t, pipeline.ReplayRecover, r.Kind)
 	require.EqualValues(t, 2, c.replayed(t, h, r).Queued)
 	c.allAre(t, h, pipeline.DeliveryDelivered, 3)
 	require.Equal(t, []int64{1, 3, 1, 2}, partner.seen("/", stream))
 	require.Empty(t, gaps())
-	again := want[pipeline.Replay](t, c.post(t, h.path()+"/recover", object{"since": events[0].RecordedAt.Add(-time.Minute)}), http.StatusAccepted)
+	again := want[pipeline.Replay](t, c.post(t, h.path()+"/recover", since), http.StatusAccepted)
 	require.Zero(t, c.replayed(t, h, again).Queued, "nothing is left to recover")
 	require.Equal(t, 4, partner.count("/"))
 }
@@ -331,10 +336,16 @@ func TestReplaysAndOrderedDeliveriesGoOnWhereTheyWereWhenTheEngineIsKilled(t *te
 	ids := map[string]bool{}
 	for _, d := range partner.at("/replay") {
 		require.Equal(t, d.envelope.Data.ID, d.header.Get("Webhook-Id"))
-		ids[d.envelope.Data.ID] = true
+		if d.envelope.Data.Stream == replayed {
+			ids[d.envelope.Data.ID] = true
+		}
 	}
-	require.GreaterOrEqual(t, len(slices.Collect(maps.Keys(ids))), several)
+	require.Len(t, ids, several, "an event that comes twice has the same id")
 
 	c.allAre(t, strict, pipeline.DeliveryDelivered, commands)
 	requireStrictOrderFrom(t, partner, "/ordered", ordered, 2)
+
+	require.NoError(t, running.Process.Signal(syscall.SIGTERM)) // its Postgres would outlive a kill
+	<-running.done
+	require.NoError(t, running.err, "%s", running.output.String())
 }

@@ -141,8 +141,8 @@ func TestEachWebhookHasItsOwnTimeout(t *testing.T) {
 	c := e.newCompany(t)
 	partner := newReceiver(t)
 	const takes = 1500 * time.Millisecond
-	partner.on("/short", after(takes, 200))
-	partner.on("/long", after(takes, 200))
+	partner.on("/short", slow(takes))
+	partner.on("/long", slow(takes))
 	short := c.webhook(t, partner.URL+"/short", object{"timeout": "1s", "retry_schedule": []any{}})
 	long := c.webhook(t, partner.URL+"/long", object{"timeout": 10, "retry_schedule": []any{}})
 	c.customer(t)

@@ -16,7 +16,7 @@ import (
 // signatures that a request carries of one version of the scheme.
 func (d *delivery) signatures(version string) []string {
 	var found []string
-	for _, s := range strings.Fields(d.header.Get("Webhook-Signature")) {
+	for s := range strings.FieldsSeq(d.header.Get("Webhook-Signature")) {
 		if signature, ok := strings.CutPrefix(s, version+","); ok {
 			found = append(found, signature)
 		}
