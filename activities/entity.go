@@ -18,11 +18,11 @@ const (
 )
 
 // When an entity that waits for an answer looks for what was recorded meanwhile: not before it
-// has waited for a moment, which most answers do not take, and at the latest now and then,
+// has waited for a moment, so that a quick endpoint costs no second look, and now and then even
 // though nobody rang. After a while only an endpoint that is really slow is a reason to look:
 // otherwise a busy entity would never be done.
 const (
-	moment      = 50 * time.Millisecond
+	moment      = 20 * time.Millisecond
 	nowAndThen  = time.Second
 	looksFreely = 5 * time.Second
 )

@@ -62,7 +62,7 @@ func TestDeliverTellsOthersWhileItWaits(t *testing.T) {
 				told = append(told, b.sender.at[i].Sub(began))
 			}
 		}
-		require.Equal(t, []time.Duration{0, 50 * time.Millisecond, 2 * time.Second, 2300 * time.Millisecond}, told)
+		require.Equal(t, []time.Duration{0, 20 * time.Millisecond, 2 * time.Second, 2300 * time.Millisecond}, told)
 		require.Equal(t, activities.DeliverResult{Delivered: 5, Later: 5}, out)
 		require.Equal(t, []int64{3, 5, 7, 9, 10}, b.store.handedOver(), "the rest of the slow one, and what came when its patience was over")
 	})
@@ -82,7 +82,7 @@ func TestDeliverLooksNowAndThen(t *testing.T) {
 		})
 		require.NoError(t, err)
 		require.Equal(t, []int64{1, 2, 3}, b.store.recorded())
-		require.Equal(t, 2100*time.Millisecond, b.sender.at[2].Sub(began))
+		require.Equal(t, 2040*time.Millisecond, b.sender.at[2].Sub(began))
 	})
 }
 
