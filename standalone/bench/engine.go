@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"time"
 )
@@ -29,11 +28,10 @@ func newEngine(api, key string) *engine {
 	}
 }
 
-// subscribe makes a webhook that matches everything and gives its id; more are other settings of it.
-func (e *engine) subscribe(ctx context.Context, url string, more map[string]any) (int64, error) {
-	request := map[string]any{"url": url, "events": []string{"*"}}
-	maps.Copy(request, more)
-	body, err := json.Marshal(request)
+// subscribe makes a webhook that matches everything, with the settings that a webhook has where nobody says otherwise, and
+// gives its id.
+func (e *engine) subscribe(ctx context.Context, url string) (int64, error) {
+	body, err := json.Marshal(map[string]any{"url": url, "events": []string{"*"}})
 	if err != nil {
 		return 0, err
 	}
@@ -49,7 +47,7 @@ func (e *engine) subscribe(ctx context.Context, url string, more map[string]any)
 // subscribeAll makes a webhook for each of an audience.
 func (e *engine) subscribeAll(ctx context.Context, partners audience) error {
 	for _, partner := range partners {
-		if _, err := e.subscribe(ctx, partner.url, nil); err != nil {
+		if _, err := e.subscribe(ctx, partner.url); err != nil {
 			return err
 		}
 	}

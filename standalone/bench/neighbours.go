@@ -79,7 +79,7 @@ func (b *bench) neighbourRound(ctx context.Context, e *engine, good audience) (r
 	bad := []string{slow.url, deadURL}
 	ids := make([]int64, len(bad))
 	for i, url := range bad {
-		if ids[i], err = e.subscribe(ctx, url, map[string]any{"timeout": "10s"}); err != nil {
+		if ids[i], err = e.subscribe(ctx, url); err != nil {
 			return round, err
 		}
 	}

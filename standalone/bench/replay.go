@@ -68,7 +68,7 @@ func (b *bench) replayRound(ctx context.Context, e *engine) (round replayed, err
 		return round, err
 	}
 	defer func() { err = errors.Join(err, partner.close()) }()
-	id, err := e.subscribe(ctx, partner.url, nil)
+	id, err := e.subscribe(ctx, partner.url)
 	if err != nil {
 		return round, err
 	}
