@@ -112,8 +112,9 @@ func (w window) isOpen() bool {
 
 // beatEvery is how often activities that send say that they are alive. The first beat comes
 // after this time and not before: most are done by then, and a beat is a write at the Temporal
-// server. See HeartbeatTimeout.
-const beatEvery = 5 * time.Second
+// server. It is not the 5 s after which an attempt ends as a rule: the SDK would warn of each
+// beat that its activity's end overtakes. See HeartbeatTimeout.
+const beatEvery = 7 * time.Second
 
 // HeartbeatTimeout is how long an activity that beats may be silent before its worker counts as
 // lost. The SDK holds beats back for 0.8 of this time.
