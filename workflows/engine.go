@@ -129,11 +129,11 @@ func (e *Engine) start(s Submission) (client.WithStartWorkflowOperation, error) 
 	if s.Stream.Kind() == pipeline.KindCustomer {
 		options.StaticSummary = fmt.Sprintf("Customer %d", s.ID)
 		return e.client.NewWithStartWorkflowOperation(options, Customer,
-			CustomerInput{State: pipeline.NewCustomer(s.CompanyID, s.ID), Listed: stage}), nil
+			CustomerInput{State: pipeline.NewCustomer(s.CompanyID, s.ID), Listed: stage, Prompt: true}), nil
 	}
 	options.StaticSummary = fmt.Sprintf("Proposal %d of customer %d", s.ID, s.CustomerID)
 	return e.client.NewWithStartWorkflowOperation(options, Proposal,
-		ProposalInput{State: pipeline.NewProposal(s.CompanyID, s.CustomerID, s.ID), Listed: stage}), nil
+		ProposalInput{State: pipeline.NewProposal(s.CompanyID, s.CustomerID, s.ID), Listed: stage, Prompt: true}), nil
 }
 
 // firstStage is the stage after the first command, so that a new workflow is listed with it

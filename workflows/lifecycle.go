@@ -22,6 +22,7 @@ type CustomerInput struct {
 	State  pipeline.Customer
 	Listed string
 	Left   Left
+	Prompt bool // see lifecycle
 }
 
 // ProposalInput starts or continues the workflow of a proposal.
@@ -29,6 +30,7 @@ type ProposalInput struct {
 	State  pipeline.Proposal
 	Listed string
 	Left   Left
+	Prompt bool // see lifecycle
 }
 
 // Left is what one run leaves for the next to do: how many deliveries are still to be sent,
@@ -47,16 +49,18 @@ type LifecycleResult struct {
 // Customer is the workflow of one customer.
 func Customer(ctx workflow.Context, in CustomerInput) (LifecycleResult, error) {
 	l := newLifecycle(ctx, in.State, in.Listed, in.Left)
+	l.prompt = in.Prompt
 	return l.run(ctx, func(l *lifecycle[pipeline.Customer]) error {
-		return workflow.NewContinueAsNewError(ctx, Customer, CustomerInput{State: l.state, Listed: l.listed, Left: l.left()})
+		return workflow.NewContinueAsNewError(ctx, Customer, CustomerInput{State: l.state, Listed: l.listed, Left: l.left(), Prompt: true})
 	})
 }
 
 // Proposal is the workflow of one proposal.
 func Proposal(ctx workflow.Context, in ProposalInput) (LifecycleResult, error) {
 	l := newLifecycle(ctx, in.State, in.Listed, in.Left)
+	l.prompt = in.Prompt
 	return l.run(ctx, func(l *lifecycle[pipeline.Proposal]) error {
-		return workflow.NewContinueAsNewError(ctx, Proposal, ProposalInput{State: l.state, Listed: l.listed, Left: l.left()})
+		return workflow.NewContinueAsNewError(ctx, Proposal, ProposalInput{State: l.state, Listed: l.listed, Left: l.left(), Prompt: true})
 	})
 }
 
@@ -70,6 +74,7 @@ type lifecycle[S pipeline.State[S]] struct {
 	ensuing   []activities.SignCustomerInput // follow-ups that have not begun
 	begun     []activities.SignCustomerInput // follow-ups that have not ended
 	stillborn bool                           // the first command came to nothing
+	prompt    bool                           // follow-ups do not wait for partners; in runs from before this was so, they do
 	story     story
 }
 
@@ -128,18 +133,28 @@ func (l *lifecycle[S]) isOver(ctx workflow.Context) bool {
 // take long, and nothing waits for them. A failure ends nothing: what was not delivered is in
 // the store, where the sweep finds it.
 func (l *lifecycle[S]) work(ctx workflow.Context) {
-	for _, f := range l.ensuing {
-		l.begin(ctx, f)
-	}
-	l.ensuing = nil
+	l.beginEnsuing(ctx)
 	if l.undeliver == 0 {
 		return
 	}
 	deliveries := l.undeliver
 	l.undeliver = 0
-	if err := l.deliver(ctx, deliveries).Get(ctx, nil); err != nil {
+	delivered := l.deliver(ctx, deliveries)
+	for l.prompt && !delivered.IsReady() && ctx.Err() == nil {
+		// Cancelled or not, what is to be said about it is said below.
+		_ = workflow.Await(ctx, func() bool { return delivered.IsReady() || len(l.ensuing) > 0 })
+		l.beginEnsuing(ctx)
+	}
+	if err := delivered.Get(ctx, nil); err != nil {
 		workflow.GetLogger(ctx).Warn("deliveries are left to the sweep", "stream", l.state.Ref().Stream(), "error", err)
 	}
+}
+
+func (l *lifecycle[S]) beginEnsuing(ctx workflow.Context) {
+	for _, f := range l.ensuing {
+		l.begin(ctx, f)
+	}
+	l.ensuing = nil
 }
 
 func (l *lifecycle[S]) begin(ctx workflow.Context, f activities.SignCustomerInput) {

@@ -286,6 +286,45 @@ func TestProposal_SignatureMovesTheCustomer(t *testing.T) {
 	require.Equal(t, b.store.events[5].ID, moved[0].Cause.EventID)
 }
 
+// A slow partner has the entity wait, and nobody else: least of all the customer who signed.
+func TestProposal_SignatureDoesNotWaitForPartners(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		prompt bool
+		moved  time.Duration
+	}{
+		"now":                        {true, 5 * time.Second},
+		"in a run that began before": {false, 30 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			start := b.Now()
+			var d *activities.Deliveries
+			b.OnActivity(d.DeliverWebhooks, mock.Anything, mock.Anything).After(30*time.Second).Return(activities.DeliverResult{}, nil)
+			var f *activities.FollowUps
+			var moved []time.Duration
+			b.OnActivity(f.SignCustomer, mock.Anything, mock.Anything).Return(
+				func(context.Context, activities.SignCustomerInput) (activities.SignCustomerResult, error) {
+					moved = append(moved, b.Now().Sub(start).Round(time.Second))
+					return activities.SignCustomerResult{Moved: true}, nil
+				})
+			b.send(0, "1", requested())
+			for i, typ := range []pipeline.EventType{
+				pipeline.TypeProposalSent, pipeline.TypeProposalSelected, pipeline.TypeContractRequested,
+				pipeline.TypeContractSent, pipeline.TypeContractSigned,
+			} {
+				b.send(time.Duration(i+1)*time.Second, string(typ), move(typ))
+			}
+			b.RegisterDelayedCallback(b.CancelWorkflow, time.Hour)
+			in := newProposal()
+			in.Prompt = c.prompt
+			b.ExecuteWorkflow(workflows.Proposal, in)
+			require.Equal(t, []time.Duration{c.moved}, moved)
+		})
+	}
+}
+
 func TestProposal_ContinuesAsNewWithItsState(t *testing.T) {
 	t.Parallel()
 	b := newBench(t).quietPartners()
@@ -309,6 +348,7 @@ func TestProposal_ContinuesAsNewWithItsState(t *testing.T) {
 	require.Equal(t, "sent", next.State.Status)
 	require.Equal(t, "sent", next.Listed)
 	require.Equal(t, 1, next.Left.Undelivered, "the new run tells partners what the old one did not")
+	require.True(t, next.Prompt)
 }
 
 // drains notes at which times of the test's clock DrainDeliveries ran.
