@@ -107,7 +107,7 @@ func TestDrainBeatsWhateverItWaitsFor(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, 2, out.Delivered)
 		// Where there is no timeout, the SDK holds beats back for 30 s; where there is, for 0.8 of it.
-		require.Equal(t, []time.Duration{5 * time.Second, 35 * time.Second}, beats())
+		require.Equal(t, []time.Duration{7 * time.Second, 37 * time.Second}, beats())
 	})
 }
 
