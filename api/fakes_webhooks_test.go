@@ -55,8 +55,17 @@ func (s *fakeStore) Webhooks(_ context.Context, companyID, partnerKey int64, pag
 	return newestFirst(out, page, func(w pipeline.Webhook) int64 { return w.ID }), s.broken
 }
 
-func (s *fakeStore) UpdateWebhook(_ context.Context, w pipeline.Webhook) (pipeline.Webhook, []int64, error) {
-	return s.changeWebhook(w.ID, func(kept *pipeline.Webhook) { *kept = w })
+func (s *fakeStore) UpdateWebhook(
+	_ context.Context, _, id int64, f func(pipeline.Webhook) (pipeline.Webhook, error),
+) (pipeline.Webhook, []int64, error) {
+	var refused error
+	w, wake, err := s.changeWebhook(id, func(kept *pipeline.Webhook) {
+		var wanted pipeline.Webhook
+		if wanted, refused = f(*kept); refused == nil {
+			*kept = wanted
+		}
+	})
+	return w, wake, cmp.Or(err, refused)
 }
 
 func (s *fakeStore) EnableWebhook(_ context.Context, _, id int64, skipHeld bool) (pipeline.Webhook, []int64, error) {

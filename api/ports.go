@@ -64,7 +64,10 @@ type WebhookStore interface {
 	) (created pipeline.Webhook, replayed bool, err error)
 	Webhook(ctx context.Context, companyID, partnerKey, id int64) (pipeline.Webhook, error)
 	Webhooks(ctx context.Context, companyID, partnerKey int64, page pipeline.Page) ([]pipeline.Webhook, error)
-	UpdateWebhook(ctx context.Context, w pipeline.Webhook) (updated pipeline.Webhook, wake []int64, err error)
+	// UpdateWebhook writes what f makes of the webhook as it stands; what f refuses is not written.
+	UpdateWebhook(
+		ctx context.Context, companyID, id int64, f func(pipeline.Webhook) (pipeline.Webhook, error),
+	) (updated pipeline.Webhook, wake []int64, err error)
 	EnableWebhook(ctx context.Context, companyID, id int64, skipHeld bool) (enabled pipeline.Webhook, wake []int64, err error)
 	DisableWebhook(ctx context.Context, companyID, id int64) (disabled pipeline.Webhook, wake []int64, err error)
 	DeleteWebhook(ctx context.Context, companyID, id int64) error

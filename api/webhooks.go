@@ -162,14 +162,18 @@ func (s *Server) patchWebhook(c *gin.Context) error {
 		return err
 	}
 	ctx := c.Request.Context()
-	changed, err := in.applyTo(w, s.now())
+	wanted, err := in.applyTo(w, s.now())
 	if err != nil {
 		return err
 	}
-	if err := s.vetChange(ctx, in, w, changed); err != nil {
+	if err := s.vetChange(ctx, in, w, wanted); err != nil {
 		return err
 	}
-	changed, wake, err := s.store.UpdateWebhook(ctx, changed)
+	// Applied once more, to the webhook as it stands then: what was changed meanwhile, by another
+	// request or by an answer of 410, stays.
+	changed, wake, err := s.store.UpdateWebhook(ctx, w.CompanyID, w.ID, func(w pipeline.Webhook) (pipeline.Webhook, error) {
+		return in.applyTo(w, s.now())
+	})
 	if err != nil {
 		return err
 	}

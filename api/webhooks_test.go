@@ -28,7 +28,7 @@ func TestCreateWebhook(t *testing.T) {
 		"company_id": 1.0, "url": "https://partner.example/hook", "events": []any{"proposal.*", "sms.sent"}, "filter": nil,
 		"format": "native", "auth": object{"type": "none"}, "headers": []any{},
 		"ordered": false, "latest_only": false, "retry_schedule": nil, "timeout": "5s", "rate_limit": nil, "max_concurrency": 20.0,
-		"active": true, "disabled_reason": nil, "catching_up": false,
+		"active": true, "disabled_reason": nil, "catching_up": false, "client_certificate": nil,
 		"health": object{"failures": 0.0, "failing_since": nil, "rest_until": nil, "slow": false}, "description": nil,
 		"created_at": "2026-11-21T09:00:00.123456789Z", "updated_at": "2026-11-21T09:00:00.123456789Z",
 	}, got)

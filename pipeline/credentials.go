@@ -89,6 +89,15 @@ type ClientCertificate struct {
 	NotAfter    time.Time `json:"not_after"`
 }
 
+// MarshalJSON writes what tells it from others, and null where there is none.
+func (c ClientCertificate) MarshalJSON() ([]byte, error) {
+	if c == (ClientCertificate{}) {
+		return []byte("null"), nil
+	}
+	type shown ClientCertificate
+	return json.Marshal(shown(c))
+}
+
 // String keeps the key out of logs.
 func (c ClientCertificate) String() string { return "client certificate " + c.Subject }
 

@@ -21,7 +21,7 @@ type Webhook struct {
 	Signing           Signing           `json:"-"`
 	Auth              Auth              `json:"auth"`
 	Headers           Headers           `json:"headers"`
-	ClientCertificate ClientCertificate `json:"client_certificate,omitzero"`
+	ClientCertificate ClientCertificate `json:"client_certificate"`
 
 	Ordered        bool       `json:"ordered"`         // an entity's next event waits for the one before
 	LatestOnly     bool       `json:"latest_only"`     // a newer event of an entity and type supersedes one that waits

@@ -167,7 +167,7 @@ func TestDueDeliveriesOfAnOrderedWebhook(t *testing.T) {
 
 	// Not ordered any more: all at once.
 	w.Ordered = false
-	_, wake, err := d.Store.UpdateWebhook(t.Context(), w)
+	_, wake, err := d.Store.UpdateWebhook(t.Context(), w.CompanyID, w.ID, as(w))
 	require.NoError(t, err)
 	require.Equal(t, []int64{w.ID}, wake)
 	require.Equal(t, []string{entry(one, 3), entry(one, 4)}, entries(due(t, d, w)))
@@ -286,7 +286,7 @@ func TestRecordAttemptsMeanwhileDisabled(t *testing.T) {
 	p := backlog(t, d, 2)
 	mine := fresh(t, d, p)
 	w.Active = false
-	_, _, err := d.Store.UpdateWebhook(t.Context(), w)
+	_, _, err := d.Store.UpdateWebhook(t.Context(), w.CompanyID, w.ID, as(w))
 	require.NoError(t, err)
 	record(t, d, failed(mine[0], time.Now()), delivered(mine[1]))
 	require.Equal(t, []string{"held", "delivered"}, statuses(t, d, w))

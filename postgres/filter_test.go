@@ -344,7 +344,7 @@ func TestAppendHeedsFilters(t *testing.T) {
 	require.Equal(t, []string{"pending"}, statuses(t, d, exact))
 
 	larger.Filter = pipeline.Object(fmt.Sprintf(`{"data.position":{"$in":[%d]}}`, appended.Position+1))
-	_, _, err = d.Store.UpdateWebhook(t.Context(), larger)
+	_, _, err = d.Store.UpdateWebhook(t.Context(), larger.CompanyID, larger.ID, as(larger))
 	require.NoError(t, err)
 	require.Empty(t, statuses(t, d, larger))
 	happen(t, d.Store, sent, pipeline.TypeProposalSent, `{}`)

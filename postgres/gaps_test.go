@@ -79,7 +79,7 @@ func TestGaps(t *testing.T) {
 		entry(p, 8) + " ",
 	}, gapLines(gaps(t, d, some)))
 	some.Filter = `{"data.seq":{"$lt":4}}`
-	_, _, err = d.Store.UpdateWebhook(t.Context(), some)
+	_, _, err = d.Store.UpdateWebhook(t.Context(), some.CompanyID, some.ID, as(some))
 	require.NoError(t, err)
 	require.Equal(t, []string{
 		entry(p, 2) + " ", entry(p, 3) + " pending", entry(p, 4) + " pending", entry(p, 5) + " pending", entry(p, 6) + " pending",

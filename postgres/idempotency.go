@@ -75,19 +75,21 @@ func (s *Store) once(
 }
 
 // claim takes the key for this transaction, or gives the sealed answer of who had it first.
-// A second caller waits here until the first one has committed or given up.
+// A second caller waits here until the first one has committed or given up. The request may have
+// held credentials, so that not even its hash is kept as it is.
 func (s *Store) claim(ctx context.Context, tx transaction, companyID int64, idem pipeline.Idempotency) ([]byte, error) {
 	var row struct {
 		Fingerprint string `db:"fingerprint"`
 		Answer      []byte `db:"answer"`
 	}
+	fingerprint := s.sealer.Digest(idem.Fingerprint)
 	err := tx.GetContext(ctx, &row, `INSERT INTO idempotency AS i (company_id, scope, key, fingerprint) VALUES ($1, $2, $3, $4)
 		ON CONFLICT (company_id, scope, key) DO UPDATE SET key = i.key RETURNING fingerprint, answer`,
-		companyID, idem.Scope, idem.Key, idem.Fingerprint)
+		companyID, idem.Scope, idem.Key, fingerprint)
 	if err != nil {
 		return nil, err
 	}
-	if row.Fingerprint != idem.Fingerprint {
+	if row.Fingerprint != fingerprint {
 		return nil, keyReused()
 	}
 	return row.Answer, nil

@@ -96,7 +96,8 @@ const recordNotices = `WITH turn AS MATERIALIZED (
 		ORDER BY t.version
 	), recorded AS (
 		INSERT INTO events (position, recorded_at, id, type, stream, version, company_id, payload, state, occurred_at)
-		SELECT nextval('event_positions'), clock_timestamp(), id, $2, $3, version, $5::bigint, payload::jsonb, state::json, clock_timestamp()
+		SELECT nextval('event_positions'), clock_timestamp(), id, $2, $3, version, $5::bigint, payload::jsonb, state::json,
+		       date_trunc('milliseconds', clock_timestamp())
 		FROM told
 		RETURNING position, id, version, customer_id, proposal_id, user_id, cause, payload, state, occurred_at
 	), subscribers AS MATERIALIZED (

@@ -283,7 +283,7 @@ func update(store *postgres.Store, id int64, active, ordered bool) func(t *testi
 		w, err := store.Webhook(t.Context(), 1, 0, id)
 		require.NoError(t, err)
 		w.Active, w.Ordered = active, ordered
-		_, _, err = store.UpdateWebhook(t.Context(), w)
+		_, _, err = store.UpdateWebhook(t.Context(), w.CompanyID, w.ID, as(w))
 		return err
 	}
 }

@@ -73,7 +73,8 @@ func insertReplay(ctx context.Context, tx transaction, r pipeline.Replay) (pipel
 		return pipeline.Replay{}, err
 	}
 	if len(rows) == 0 {
-		return pipeline.Replay{}, pipeline.Errorf(pipeline.CodeConflict, "the webhook has a replay that is running or paused")
+		return pipeline.Replay{}, pipeline.Errorf(pipeline.CodeConflict,
+			"the webhook has a replay that is running or paused: wait for its end, or cancel it")
 	}
 	return rows[0].replay(), nil
 }
@@ -215,7 +216,7 @@ func (s *Store) SetReplayStatus(
 			return err
 		}
 		if row.Status != string(pipeline.ReplayRunning) && row.Status != string(pipeline.ReplayPaused) {
-			return pipeline.Errorf(pipeline.CodeConflict, "the replay is %s", row.Status)
+			return pipeline.Errorf(pipeline.CodeConflict, "the replay is %s: start another one", row.Status)
 		}
 		if row.Status != string(status) {
 			err = tx.GetContext(ctx, &row, `UPDATE replays r SET status = $2, updated_at = now(),

@@ -3,8 +3,12 @@ package postgres
 import (
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 )
@@ -12,7 +16,8 @@ import (
 // Sealer encrypts secrets before they reach a table: AES-256-GCM, a fresh nonce in front of
 // each ciphertext. A first byte names the form, so that a later one can be told apart.
 type Sealer struct {
-	aead cipher.AEAD
+	aead   cipher.AEAD
+	digest []byte // the key of Digest
 }
 
 const sealedV1 = 1
@@ -31,7 +36,19 @@ func NewSealer(key string) (*Sealer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make cipher: %w", err)
 	}
-	return &Sealer{aead: aead}, nil
+	digest, err := hkdf.Key(sha256.New, raw, nil, "dealwright digest", sha256.Size)
+	if err != nil {
+		return nil, fmt.Errorf("derive key: %w", err)
+	}
+	return &Sealer{aead: aead, digest: digest}, nil
+}
+
+// Digest of a text, to compare it by. Without the encryption key nobody can find out by trying
+// what the text was.
+func (s *Sealer) Digest(text string) string {
+	mac := hmac.New(sha256.New, s.digest)
+	mac.Write([]byte(text))
+	return hex.EncodeToString(mac.Sum(nil))
 }
 
 // Seal encrypts a text.

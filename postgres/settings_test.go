@@ -61,7 +61,7 @@ func TestWebhookSettings(t *testing.T) {
 	require.NoError(t, err)
 	require.False(t, replayed)
 	read.Auth = pipeline.Auth{Type: pipeline.AuthBearer, Token: "topsecret6"}
-	_, _, err = d.Store.UpdateWebhook(t.Context(), read)
+	_, _, err = d.Store.UpdateWebhook(t.Context(), read.CompanyID, read.ID, as(read))
 	require.NoError(t, err)
 	for _, table := range []string{"webhooks", "idempotency", "webhook_health", "events", "deliveries"} {
 		var rows []string
@@ -84,7 +84,7 @@ func TestWebhookSettings(t *testing.T) {
 	require.NoError(t, err)
 	read.Auth, read.Headers, read.ClientCertificate = pipeline.Auth{}, nil, pipeline.ClientCertificate{}
 	read.Filter, read.RetrySchedule, read.RateLimit = "", nil, 0
-	updated, _, err := d.Store.UpdateWebhook(t.Context(), read)
+	updated, _, err := d.Store.UpdateWebhook(t.Context(), read.CompanyID, read.ID, as(read))
 	require.NoError(t, err)
 	read.UpdatedAt = updated.UpdatedAt
 	require.Equal(t, read, updated)
@@ -93,7 +93,7 @@ func TestWebhookSettings(t *testing.T) {
 
 	// One attempt and no other is a schedule too.
 	read.RetrySchedule = []pipeline.Duration{}
-	updated, _, err = d.Store.UpdateWebhook(t.Context(), read)
+	updated, _, err = d.Store.UpdateWebhook(t.Context(), read.CompanyID, read.ID, as(read))
 	require.NoError(t, err)
 	require.NotNil(t, updated.RetrySchedule)
 	require.Empty(t, updated.RetrySchedule)
@@ -249,7 +249,7 @@ func TestDisabledByHandIsTold(t *testing.T) {
 	w := newWebhook(t, d.Store, 1, []string{"*", "webhook.*"})
 	told := newWebhook(t, d.Store, 1, []string{"webhook.disabled"}, func(o *pipeline.Webhook) { o.KeyID = w.KeyID })
 	w.Active = false
-	_, wake, err := d.Store.UpdateWebhook(t.Context(), w)
+	_, wake, err := d.Store.UpdateWebhook(t.Context(), w.CompanyID, w.ID, as(w))
 	require.NoError(t, err)
 	require.Equal(t, []int64{told.ID}, wake)
 	sent, err := d.Store.DueDeliveries(t.Context(), told.ID, 10)
@@ -271,21 +271,21 @@ func TestUpdateForgetsTheEndpoint(t *testing.T) {
 	}
 	unwell(t, d, w)
 	w.Description = "new"
-	updated, wake, err := d.Store.UpdateWebhook(t.Context(), w)
+	updated, wake, err := d.Store.UpdateWebhook(t.Context(), w.CompanyID, w.ID, as(w))
 	require.NoError(t, err)
 	require.Empty(t, wake)
 	require.Equal(t, 12, updated.Health.Failures, "as it was, though the caller had read it before")
 	require.True(t, paced())
 
 	w.RateLimit = 2
-	updated, wake, err = d.Store.UpdateWebhook(t.Context(), w)
+	updated, wake, err = d.Store.UpdateWebhook(t.Context(), w.CompanyID, w.ID, as(w))
 	require.NoError(t, err)
 	require.Equal(t, []int64{w.ID}, wake)
 	require.Equal(t, 12, updated.Health.Failures)
 	require.False(t, paced())
 
 	w.URL = "https://elsewhere.example"
-	updated, wake, err = d.Store.UpdateWebhook(t.Context(), w)
+	updated, wake, err = d.Store.UpdateWebhook(t.Context(), w.CompanyID, w.ID, as(w))
 	require.NoError(t, err)
 	require.Equal(t, []int64{w.ID}, wake)
 	require.True(t, updated.Health.Healthy())

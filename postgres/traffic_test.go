@@ -80,7 +80,7 @@ func TestEverythingAtOnce(t *testing.T) {
 				case 2:
 					changed := w
 					changed.Ordered = rand.IntN(2) == 0
-					_, _, err = d.Store.UpdateWebhook(ctx, changed)
+					_, _, err = d.Store.UpdateWebhook(ctx, changed.CompanyID, changed.ID, as(changed))
 				case 3:
 					_, _, err = d.Store.StartReplay(ctx, pipeline.NewReplay{CompanyID: 1, WebhookID: w.ID, Kind: pipeline.ReplayEvents}, noKey)
 				case 4:

@@ -377,16 +377,16 @@ func (s *Store) Webhooks(ctx context.Context, companyID, partnerKey int64, page 
 	return out, nil
 }
 
-// UpdateWebhook writes what may change of a webhook: all but its format, where it begins and
-// what it signs with. Where it was switched off, what is pending becomes held, and
+// UpdateWebhook writes what f makes of a webhook: all but its format, where it begins and what
+// it signs with. f gets the webhook as it stands, and nobody else changes it meanwhile; what f
+// refuses is not written. Where it was switched off, what is pending becomes held, and
 // webhook.disabled is recorded; where it was switched on, or its URL is another, its health
 // begins anew, and what is held becomes due, as does what was parked where it is not ordered
 // any more. wake names the webhooks whose workflow has something to do now.
-func (s *Store) UpdateWebhook(ctx context.Context, w pipeline.Webhook) (updated pipeline.Webhook, wake []int64, err error) {
-	return s.change(ctx, w.CompanyID, w.ID, func(before pipeline.Webhook) pipeline.Webhook {
-		w.Health = before.Health // that of the caller is from when he read it
-		return w
-	})
+func (s *Store) UpdateWebhook(
+	ctx context.Context, companyID, id int64, f func(pipeline.Webhook) (pipeline.Webhook, error),
+) (updated pipeline.Webhook, wake []int64, err error) {
+	return s.change(ctx, companyID, id, f)
 }
 
 // EnableWebhook switches a webhook on and forgets how its endpoint has been answering. What is
@@ -400,10 +400,10 @@ func (s *Store) EnableWebhook(
 			return pipeline.Webhook{}, nil, err
 		}
 	}
-	enabled, wake, err = s.change(ctx, companyID, id, func(w pipeline.Webhook) pipeline.Webhook {
+	enabled, wake, err = s.change(ctx, companyID, id, func(w pipeline.Webhook) (pipeline.Webhook, error) {
 		w.Active = true
 		w.Health = pipeline.Health{}
-		return w
+		return w, nil
 	})
 	return enabled, wake, err
 }
@@ -411,16 +411,16 @@ func (s *Store) EnableWebhook(
 // DisableWebhook switches a webhook off: what is pending becomes held, and webhook.disabled is
 // recorded. A webhook that is off stays off, and nothing is recorded.
 func (s *Store) DisableWebhook(ctx context.Context, companyID, id int64) (disabled pipeline.Webhook, wake []int64, err error) {
-	return s.change(ctx, companyID, id, func(w pipeline.Webhook) pipeline.Webhook {
+	return s.change(ctx, companyID, id, func(w pipeline.Webhook) (pipeline.Webhook, error) {
 		w.Active = false
-		return w
+		return w, nil
 	})
 }
 
 // change reads a webhook under its locks, writes what f makes of it, and settles its deliveries.
 // For the order of the locks see lockHealth.
 func (s *Store) change(
-	ctx context.Context, companyID, id int64, f func(pipeline.Webhook) pipeline.Webhook,
+	ctx context.Context, companyID, id int64, f func(pipeline.Webhook) (pipeline.Webhook, error),
 ) (changed pipeline.Webhook, wake []int64, err error) {
 	var resumed bool
 	err = s.inTx(ctx, "change webhook", func(tx transaction) error {
@@ -428,7 +428,11 @@ func (s *Store) change(
 		if err != nil {
 			return err
 		}
-		after := asSwitched(before, f(before))
+		wanted, err := f(before)
+		if err != nil {
+			return err
+		}
+		after := asSwitched(before, wanted)
 		if err := s.writeWebhook(ctx, tx, after); err != nil {
 			return err
 		}

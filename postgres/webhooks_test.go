@@ -70,7 +70,7 @@ func TestWebhooksAreTheirOwners(t *testing.T) {
 	requireCode(t, pipeline.CodeNotFound, d.Store.DeleteWebhook(t.Context(), 1, foreign.ID))
 	stolen := foreign
 	stolen.CompanyID = 1
-	_, _, err = d.Store.UpdateWebhook(t.Context(), stolen)
+	_, _, err = d.Store.UpdateWebhook(t.Context(), stolen.CompanyID, stolen.ID, as(stolen))
 	requireCode(t, pipeline.CodeNotFound, err)
 }
 
@@ -85,7 +85,7 @@ func TestUpdateWebhook(t *testing.T) {
 	handOver(t, d, mine[1].DeliveryID)
 
 	w.URL, w.Events, w.Ordered, w.Description, w.Active = "https://new.example", []string{"customer.created"}, true, "new", false
-	updated, wake, err := d.Store.UpdateWebhook(t.Context(), w)
+	updated, wake, err := d.Store.UpdateWebhook(t.Context(), w.CompanyID, w.ID, as(w))
 	require.NoError(t, err)
 	require.Empty(t, wake)
 	require.True(t, updated.UpdatedAt.After(w.UpdatedAt))
@@ -97,13 +97,13 @@ func TestUpdateWebhook(t *testing.T) {
 	require.Empty(t, due(t, d, w))
 
 	updated.Active, updated.Ordered = true, false
-	updated, wake, err = d.Store.UpdateWebhook(t.Context(), updated)
+	updated, wake, err = d.Store.UpdateWebhook(t.Context(), updated.CompanyID, updated.ID, as(updated))
 	require.NoError(t, err)
 	require.Equal(t, []int64{w.ID}, wake)
 	require.Equal(t, []string{"delivered", "pending", "pending"}, statuses(t, d, w))
 	require.Equal(t, []string{entry(p, 2), entry(p, 3)}, entries(due(t, d, w)), "due at once, in order")
 
-	_, wake, err = d.Store.UpdateWebhook(t.Context(), updated)
+	_, wake, err = d.Store.UpdateWebhook(t.Context(), updated.CompanyID, updated.ID, as(updated))
 	require.NoError(t, err)
 	require.Empty(t, wake, "nothing was held")
 }
@@ -126,7 +126,7 @@ func TestDeleteWebhook(t *testing.T) {
 	_, err := d.Store.Webhook(t.Context(), 1, 0, w.ID)
 	requireCode(t, pipeline.CodeNotFound, err)
 	requireCode(t, pipeline.CodeNotFound, d.Store.DeleteWebhook(t.Context(), 1, w.ID))
-	_, _, err = d.Store.UpdateWebhook(t.Context(), w)
+	_, _, err = d.Store.UpdateWebhook(t.Context(), w.CompanyID, w.ID, as(w))
 	requireCode(t, pipeline.CodeNotFound, err)
 	require.Len(t, list(t, d, pipeline.DeliveryQuery{WebhookID: w.ID}), 3, "still history")
 }
@@ -152,7 +152,7 @@ func TestWebhookSwitchedDuringAppend(t *testing.T) {
 		require.NoError(t, err)
 		done := make(chan error, 1)
 		go func() {
-			_, _, err := d.Store.UpdateWebhook(context.WithoutCancel(t.Context()), off)
+			_, _, err := d.Store.UpdateWebhook(context.WithoutCancel(t.Context()), off.CompanyID, off.ID, as(off))
 			done <- err
 		}()
 		requireBlocked(t, d, "SELECT pg_advisory_xact_lock")
@@ -260,4 +260,38 @@ func TestUnsettledDeliveries(t *testing.T) {
 	require.Equal(t, []int64{w.ID}, sweep(t, d, time.Hour))
 	require.Equal(t, many, in("discarded"))
 	require.Empty(t, sweep(t, d, time.Hour))
+}
+
+// What was changed since a caller read the webhook stays, and what f refuses is not written.
+func TestUpdateWebhookAsItStands(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	w := newWebhook(t, d.Store, 1, []string{"proposal.*"})
+	_, _, err := d.Store.DisableWebhook(t.Context(), 1, w.ID)
+	require.NoError(t, err)
+
+	updated, _, err := d.Store.UpdateWebhook(t.Context(), 1, w.ID, func(w pipeline.Webhook) (pipeline.Webhook, error) {
+		w.Description = "new"
+		return w, nil
+	})
+	require.NoError(t, err)
+	require.False(t, updated.Active)
+	require.Equal(t, pipeline.Text("new"), updated.Description)
+
+	_, _, err = d.Store.UpdateWebhook(t.Context(), 1, w.ID, func(w pipeline.Webhook) (pipeline.Webhook, error) {
+		w.Description = "newer"
+		return w, pipeline.Errorf(pipeline.CodeInvalid, "no")
+	})
+	requireCode(t, pipeline.CodeInvalid, err)
+	read, err := d.Store.Webhook(t.Context(), 1, 0, w.ID)
+	require.NoError(t, err)
+	require.Equal(t, updated.Description, read.Description)
+}
+
+// as makes a webhook as it is given, whatever it was.
+func as(w pipeline.Webhook) func(pipeline.Webhook) (pipeline.Webhook, error) {
+	return func(before pipeline.Webhook) (pipeline.Webhook, error) {
+		w.Health = before.Health
+		return w, nil
+	}
 }
