@@ -43,8 +43,8 @@ const (
 // workflow would run in circles.
 const clockPause = time.Second
 
-// DrainDeliveries sends what is due at one webhook, each entity's in order, entities side by
-// side, batch after batch, as fast as the webhook's concurrency and rate limit allow. Where
+// DrainDeliveries sends what is due at one webhook, the oldest first and each entity's one after
+// the other, batch after batch, as fast as the webhook's concurrency and rate limit allow. Where
 // nothing is due, a replay that is running is taken a step further. It stops where the endpoint
 // keeps failing, so that its circuit opens, and where it says that it is gone.
 func (d *Deliveries) DrainDeliveries(ctx context.Context, in DrainInput) (DrainResult, error) {
@@ -136,7 +136,7 @@ func (r *drain) batch(ctx context.Context, due []pipeline.Dispatch) error {
 	r.batchEnds = time.Now().Add(batchPatience)
 	sent := sending{
 		sender: r.Sender, atOnce: r.Gate.drainShare(r.places), admit: r.admit, goOn: r.goOn,
-	}.run(ctx, byStream(due))
+	}.run(ctx, due)
 	settled, cancel := settling(ctx)
 	defer cancel()
 	wake, err := r.record(settled, sent)

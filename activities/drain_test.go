@@ -93,6 +93,57 @@ func TestDrainServesStreamsSideBySide(t *testing.T) {
 	}
 }
 
+// An endpoint that answers at once gets events one after the other, whichever entity they
+// belong to; one that takes longer gets them side by side, but begun in that order; and an
+// entity whose event hangs holds up itself alone.
+func TestDrainSendsTheOldestFirst(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		takes func(id int64) time.Duration
+		begun []int64
+		last  time.Duration // when the last began
+	}{
+		"one that answers at once": {
+			takes: func(int64) time.Duration { return time.Millisecond },
+			begun: []int64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, last: 9 * time.Millisecond,
+		},
+		"one that takes longer": {
+			takes: func(int64) time.Duration { return 8 * time.Millisecond },
+			begun: []int64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, last: 45 * time.Millisecond,
+		},
+		"one event that hangs": {
+			takes: func(id int64) time.Duration {
+				if id == 2 {
+					return time.Second
+				}
+				return time.Millisecond
+			},
+			begun: []int64{1, 2, 3, 5, 7, 9, 4, 6, 8, 10}, last: time.Second + 4*time.Millisecond,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				store := &deliveryStore{}
+				for range 5 {
+					store.queued(stream, 1).queued(another, 1)
+				}
+				b := newBench(t, store.due())
+				b.sender.answer = func(_ context.Context, d pipeline.Dispatch) pipeline.Result {
+					time.Sleep(c.takes(d.DeliveryID))
+					return delivered(d)
+				}
+				began := time.Now()
+				out, err := b.drain()
+				require.NoError(t, err)
+				require.Equal(t, activities.DrainResult{Delivered: 10}, out)
+				require.Equal(t, c.begun, b.sender.ids())
+				require.Equal(t, c.last, b.sender.at[9].Sub(began))
+			})
+		})
+	}
+}
+
 // One attempt may take as long as the heartbeat's timeout.
 func TestDrainBeatsWhateverItWaitsFor(t *testing.T) {
 	t.Parallel()

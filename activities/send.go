@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -10,71 +11,126 @@ import (
 	"github.com/dealwright/dealwright/pipeline"
 )
 
-// queue is what has to go one after the other.
-type queue []pipeline.Dispatch
+// farAway is how long an endpoint takes to answer that gets as many events side by side as it may.
+const farAway = 100 * time.Millisecond
 
-// byStream groups deliveries by stream, keeping their order within each group and the groups'
-// own order.
-func byStream(dispatches []pipeline.Dispatch) []queue {
-	index := map[pipeline.Stream]int{}
-	var out []queue
-	for _, d := range dispatches {
-		i, ok := index[d.Event.Stream]
-		if !ok {
-			i = len(out)
-			index[d.Event.Stream] = i
-			out = append(out, nil)
-		}
-		out[i] = append(out[i], d)
-	}
-	return out
-}
+// headStart is how long an attempt has the endpoint to itself before the next one begins. So an
+// endpoint that answers within that gets all events one after the other, in the order given,
+// whichever entity they belong to. One that takes longer gets them in that order as well, side
+// by side.
+func headStart(atOnce int) time.Duration { return farAway / time.Duration(atOnce) }
 
-// sending is how queues are worked off.
+// sending is how deliveries are worked off.
 type sending struct {
 	sender Sender
-	atOnce int // queues side by side
-	// admit is asked before every attempt, and may wait; a queue ends where it says no. Leave is
-	// called after the attempt.
+	atOnce int // attempts side by side
+	// admit is asked before every attempt, and may wait; where it says no, nothing more begins.
+	// Leave is called after the attempt.
 	admit func(pipeline.Dispatch) (leave func(), ok bool)
-	// goOn is asked after every attempt, by one queue at a time; a queue ends where it says no.
+	// goOn is asked after every attempt, one at a time; where it says no, the rest of the stream
+	// is left alone.
 	goOn func(pipeline.Dispatch, pipeline.Result) bool
 }
 
-// run works queues off side by side, each in order, and gives the results in the order in
-// which the attempts ended.
-func (s sending) run(ctx context.Context, queues []queue) []pipeline.Result {
-	var (
-		mu      sync.Mutex
-		results []pipeline.Result
-		wg      sync.WaitGroup
-	)
-	ended := func(d pipeline.Dispatch, r pipeline.Result) bool {
-		mu.Lock()
-		defer mu.Unlock()
-		results = append(results, r)
-		return s.goOn(d, r)
+// round is one run of a sending.
+type round struct {
+	sending
+
+	due     []pipeline.Dispatch
+	waiting []int                    // places in due of what has not begun, in order
+	busy    map[pipeline.Stream]bool // streams with an attempt under way, and those that are left alone
+	under   int                      // attempts under way
+	last    int                      // the number of the attempt that began last, from 1
+	began   time.Time                // when it did
+	alone   bool                     // it has not ended
+	ended   chan ended
+
+	mu      sync.Mutex // for goOn, and for
+	results []pipeline.Result
+}
+
+// ended is the end of an attempt.
+type ended struct {
+	attempt int
+	stream  pipeline.Stream
+	goOn    bool
+}
+
+// run sends deliveries in their order, at most so many side by side, and of a stream always one
+// after the other: what waits for its stream lets others pass. It gives the results in the
+// order in which the attempts ended.
+func (s sending) run(ctx context.Context, due []pipeline.Dispatch) []pipeline.Result {
+	r := &round{sending: s, due: due, busy: map[pipeline.Stream]bool{}, ended: make(chan ended, s.atOnce)}
+	for i := range due {
+		r.waiting = append(r.waiting, i)
 	}
-	slots := make(chan struct{}, min(s.atOnce, len(queues)))
-	for _, q := range queues {
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			for _, d := range q {
-				leave, ok := s.admit(d)
-				if !ok {
-					return
-				}
-				r := s.sender.Deliver(ctx, d)
-				leave()
-				if !ended(d, r) {
-					return
-				}
+	for {
+		next := r.next()
+		if next < 0 || r.under == r.atOnce {
+			if r.under == 0 {
+				return r.results
 			}
-		})
+			r.end(<-r.ended)
+			continue
+		}
+		if r.awaitHeadStart() {
+			r.begin(ctx, next)
+		}
 	}
-	wg.Wait()
-	return results
+}
+
+// next is the place in waiting of the first delivery whose stream is free, -1 where there is none.
+func (r *round) next() int {
+	return slices.IndexFunc(r.waiting, func(i int) bool { return !r.busy[r.due[i].Event.Stream] })
+}
+
+// awaitHeadStart says false where an attempt ended meanwhile, so that another may be next.
+func (r *round) awaitHeadStart() bool {
+	if !r.alone {
+		return true
+	}
+	timer := time.NewTimer(time.Until(r.began.Add(headStart(r.atOnce))))
+	defer timer.Stop()
+	select {
+	case e := <-r.ended:
+		r.end(e)
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+func (r *round) begin(ctx context.Context, next int) {
+	d := r.due[r.waiting[next]]
+	leave, ok := r.admit(d)
+	if !ok {
+		r.waiting = nil
+		return
+	}
+	r.waiting = slices.Delete(r.waiting, next, next+1)
+	r.busy[d.Event.Stream] = true
+	r.under++
+	r.last++
+	r.began, r.alone = time.Now(), true
+	attempt := r.last
+	go func() {
+		result := r.sender.Deliver(ctx, d)
+		leave()
+		r.ended <- ended{attempt: attempt, stream: d.Event.Stream, goOn: r.note(d, result)}
+	}()
+}
+
+func (r *round) note(d pipeline.Dispatch, result pipeline.Result) (goOn bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.results = append(r.results, result)
+	return r.goOn(d, result)
+}
+
+func (r *round) end(e ended) {
+	r.under--
+	r.alone = r.alone && e.attempt != r.last
+	r.busy[e.stream] = !e.goOn
 }
 
 // window is open as long as attempts may begin: until patience is used up, the activity is
