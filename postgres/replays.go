@@ -52,7 +52,7 @@ func (r replayRow) replay() pipeline.Replay {
 	if out.Status == pipeline.ReplayPaused || seconds <= 0 {
 		return out
 	}
-	out.Rate = float64(r.Done-r.ResumedDone) / seconds
+	out.Rate = math.Round(10*float64(r.Done-r.ResumedDone)/seconds) / 10
 	if left := max(r.Total-r.Done, 0); out.Status == pipeline.ReplayRunning && out.Rate > 0 {
 		out.ETA = pipeline.Instant(r.Now.UTC().Add(time.Duration(float64(left) / out.Rate * float64(time.Second))))
 	}
