@@ -12,6 +12,8 @@ import (
 	"runtime/debug"
 	"syscall"
 
+	"go.temporal.io/sdk/worker"
+
 	"github.com/dealwright/dealwright/standalone/stack"
 )
 
@@ -37,6 +39,7 @@ func run() error {
 		return nil
 	}
 	spareMemoryForTime()
+	worker.SetStickyWorkflowCacheSize(workflowsKept)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	options, err := stack.ReadOptions(version)
@@ -53,6 +56,11 @@ func run() error {
 	}
 	return s.Wait()
 }
+
+// workflowsKept is how many lifecycles the worker keeps in memory between their transitions, some
+// 60 kB each: with the SDK's 10,000 the heap would come close to its limit, and the collector
+// would be at work all the time. One that is not kept is read again when something happens to it.
+const workflowsKept = 4_000
 
 // spareMemoryForTime collects garbage less often than Go would by itself: embedded Temporal makes
 // much of it from a small live heap. The limit brings the collector back where the heap is large.

@@ -43,8 +43,9 @@ func dynamicConfig(options Options) dynamicconfig.StaticClient {
 		dynamicconfig.VisibilityPersistenceMaxReadQPS.Key():                     plenty,
 		dynamicconfig.VisibilityPersistenceMaxWriteQPS.Key():                    plenty,
 
-		// Workflows kept in memory between their transitions, tens of kilobytes each. The default is ten times that.
-		dynamicconfig.HistoryCacheHostLevelMaxSize.Key(): 12_000,
+		// Workflows kept in memory between their transitions, tens of kilobytes each, and as much again on the worker's side.
+		// The default is thirty times that.
+		dynamicconfig.HistoryCacheHostLevelMaxSize.Key(): 4_000,
 
 		// The share of requests that fail decides whether a host leaves a cluster. This one has nowhere to go.
 		dynamicconfig.PersistenceHealthSignalMetricsEnabled.Key():     false,
