@@ -102,8 +102,8 @@ bench: ## Measure throughput and latency beside a bare workflow on the same serv
 ##@ Maintain
 
 .PHONY: histories
-histories: ## Record new workflow histories for the replay tests
-	cd standalone && go test ./e2e -run TestRecordHistories -record -count=1
+histories: ## Record new workflow histories for the replay tests, beside the older ones: make histories RECORD=name
+	cd standalone && go test ./e2e -run TestRecordHistories -record=$(or $(RECORD),$(error say RECORD=name: what this version is remembered by)) -count=1
 
 .PHONY: tidy
 tidy: ## Tidy the go.mod files

@@ -16,22 +16,28 @@ import (
 	"github.com/dealwright/dealwright/workflows"
 )
 
-// histories are workflows as they really ran, recorded by `make histories`: one of each shape.
+// histories are workflows as they really ran, recorded by `make histories`: one of each shape,
+// in a folder for each version of the code.
 func histories(t *testing.T) []string {
 	t.Helper()
-	files, err := filepath.Glob("testdata/histories/*.json")
+	files, err := filepath.Glob("testdata/histories/*/*.json")
 	require.NoError(t, err)
 	require.NotEmpty(t, files, "there is nothing to replay: run make histories")
 	return files
 }
 
+// nameOf a history: its version and its shape.
+func nameOf(file string) string {
+	return filepath.Base(filepath.Dir(file)) + "/" + strings.TrimSuffix(filepath.Base(file), ".json")
+}
+
 // Workflows that began with an older version of this code go on with the present one, so the
 // present one has to do what the histories say. Where it cannot, use workflow.GetVersion; a
-// history is recorded anew only where none of its shape can be under way anywhere.
+// history goes only where none of its version can be under way anywhere.
 func TestHistoriesReplay(t *testing.T) {
 	t.Parallel()
 	for _, file := range histories(t) {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".json"), func(t *testing.T) {
+		t.Run(nameOf(file), func(t *testing.T) {
 			t.Parallel()
 			replayer := worker.NewWorkflowReplayer()
 			replayer.RegisterWorkflow(workflows.Customer)
@@ -64,7 +70,7 @@ func TestReplayFindsAWorkflowThatDoesSomethingElse(t *testing.T) {
 	}
 	for name, other := range others {
 		for _, file := range histories(t) {
-			t.Run(name+"/"+strings.TrimSuffix(filepath.Base(file), ".json"), func(t *testing.T) {
+			t.Run(name+"/"+nameOf(file), func(t *testing.T) {
 				t.Parallel()
 				replayer := worker.NewWorkflowReplayer()
 				for _, as := range []string{"Customer", "Proposal", "Webhook", "TestWebhook", "Sweep", "Retention"} {

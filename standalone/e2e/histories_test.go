@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
@@ -20,8 +21,9 @@ import (
 	"github.com/dealwright/dealwright/pipeline"
 )
 
-// record has TestRecordHistories write the histories that the replay tests in workflows read.
-var record = flag.Bool("record", false, "record workflow histories into workflows/testdata/histories")
+// record has TestRecordHistories write the histories that the replay tests in workflows read,
+// into a folder of that name: those of older versions stay.
+var record = flag.String("record", "", "record workflow histories into this folder in workflows/testdata/histories")
 
 const historiesFolder = "../../workflows/testdata/histories"
 
@@ -39,12 +41,12 @@ type run struct{ workflowID, runID string }
 func present(s pipeline.Stream) run { return run{workflowID: string(s)} }
 
 func TestRecordHistories(t *testing.T) {
-	if !*record {
+	if *record == "" {
 		t.Skip("records new histories only with -record: make histories")
 	}
 	e := sharedEngine(t)
-	require.NoError(t, os.RemoveAll(historiesFolder))
-	require.NoError(t, os.MkdirAll(historiesFolder, 0o755))
+	folder := filepath.Join(historiesFolder, filepath.Base(*record))
+	require.NoError(t, os.MkdirAll(folder, 0o755))
 	for name, shape := range map[string]func(recorder, *testing.T) run{
 		"customer_life":              recorder.customerLife,
 		"proposal_life":              recorder.proposalLife,
@@ -53,10 +55,13 @@ func TestRecordHistories(t *testing.T) {
 		"proposal_catches_up":        recorder.catchUp,
 		"proposal_after_termination": recorder.afterTermination,
 		"proposal_stillborn":         recorder.stillborn,
+		"proposal_beside_a_slow_one": recorder.besideASlowPartner,
 		"customer_continued":         recorder.continued,
 		"customer_continuation":      recorder.continuation,
 		"webhook_retries":            recorder.retries,
+		"webhook_sample":             recorder.sample,
 		"sweep":                      recorder.sweep,
+		"retention":                  recorder.retention,
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := recorder{engine: e, company: e.newCompany(t), partner: newReceiver(t)}
@@ -65,7 +70,7 @@ func TestRecordHistories(t *testing.T) {
 				running.GetWorkflowExecutionInfo().GetStatus() == enums.WORKFLOW_EXECUTION_STATUS_RUNNING {
 				e.settled(t, made.workflowID)
 			}
-			write(t, filepath.Join(historiesFolder, name+".json"), e.history(t, made.workflowID, made.runID))
+			write(t, filepath.Join(folder, name+".json"), e.history(t, made.workflowID, made.runID))
 		})
 	}
 }
@@ -241,6 +246,7 @@ func (r recorder) retries(t *testing.T) run {
 	var made run
 	eventually(t, "a timer fires, and a signal comes before another does", func() bool {
 		r.customer(t)
+		r.enable(t, h, nil) // wakes it
 		made = run{workflowID, r.describe(t, workflowID).GetWorkflowExecutionInfo().GetExecution().GetRunId()}
 		events := r.history(t, workflowID, made.runID)
 		return countOf(events, enums.EVENT_TYPE_TIMER_FIRED) > 0 && countOf(events, enums.EVENT_TYPE_TIMER_CANCELED) > 0
@@ -250,12 +256,43 @@ func (r recorder) retries(t *testing.T) run {
 	return made
 }
 
+// besideASlowPartner has a signature whose customer is moved while a partner takes its time.
+func (r recorder) besideASlowPartner(t *testing.T) run {
+	t.Helper()
+	r.partner.on("/slow", slow(3*time.Second))
+	r.webhook(t, r.partner.URL+"/slow", object{"events": []any{"contract.sent"}})
+	customer := r.customer(t)
+	stream := r.proposal(t, customer.ID).Ref().Stream()
+	r.walk(t, stream, wholeLife...)
+	eventually(t, "the customer is Signed", func() bool { return len(r.events(t, customer.Ref().Stream())) == 2 })
+	return present(stream)
+}
+
+func (r recorder) sample(t *testing.T) run {
+	t.Helper()
+	h := r.webhook(t, r.partner.URL+"/", nil)
+	want[object](t, r.post(t, fmt.Sprintf("/v1/webhooks/%d/test", h.ID), object{"type": "proposal.sent"}), http.StatusOK)
+	return r.completed(t, "TestWebhook")
+}
+
 func (r recorder) sweep(t *testing.T) run {
 	t.Helper()
 	r.sweepNow(t)
+	return r.completed(t, "Sweep")
+}
+
+func (r recorder) retention(t *testing.T) run {
+	t.Helper()
+	r.trigger(t, "retention")
+	return r.completed(t, "Retention")
+}
+
+// completed finds a run of that workflow that has come to its end.
+func (r recorder) completed(t *testing.T, workflowType string) run {
+	t.Helper()
 	var found run
-	eventually(t, "a sweep has run", func() bool {
-		page := r.list(t, "WorkflowType = 'Sweep' AND ExecutionStatus = 'Completed'")
+	eventually(t, workflowType+" has run", func() bool {
+		page := r.list(t, "WorkflowType = '"+workflowType+"' AND ExecutionStatus = 'Completed'")
 		if len(page) == 0 {
 			return false
 		}
