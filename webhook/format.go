@@ -51,6 +51,7 @@ type Conduct struct {
 // formats by the name that a webhook's "format" gives.
 var formats = map[string]Format{
 	pipeline.FormatNative: native{},
+	pipeline.FormatSolo:   solo{},
 }
 
 // conductOf a webhook's format; of one that does not exist nothing is ever sent.
