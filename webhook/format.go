@@ -50,8 +50,9 @@ type Conduct struct {
 
 // formats by the name that a webhook's "format" gives.
 var formats = map[string]Format{
-	pipeline.FormatNative: native{},
-	pipeline.FormatSolo:   solo{},
+	pipeline.FormatNative:     native{},
+	pipeline.FormatSolo:       solo{},
+	pipeline.FormatSolarProof: solarProof{},
 }
 
 // conductOf a webhook's format; of one that does not exist nothing is ever sent.
