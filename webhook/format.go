@@ -53,6 +53,7 @@ var formats = map[string]Format{
 	pipeline.FormatNative:     native{},
 	pipeline.FormatSolo:       solo{},
 	pipeline.FormatSolarProof: solarProof{},
+	pipeline.FormatSolve360:   solve360{},
 }
 
 // conductOf a webhook's format; of one that does not exist nothing is ever sent.
