@@ -54,6 +54,7 @@ var formats = map[string]Format{
 	pipeline.FormatSolo:       solo{},
 	pipeline.FormatSolarProof: solarProof{},
 	pipeline.FormatSolve360:   solve360{},
+	pipeline.FormatSighten:    sighten{},
 }
 
 // conductOf a webhook's format; of one that does not exist nothing is ever sent.
