@@ -55,8 +55,9 @@ func at(pointers ...string) []string { return pointers }
 const (
 	anEvent = `"id":"evt_0g2h4j6k8m0n2p4q6r8s0t2v4w","position":1,"company_id":1,"stream":"customer-1","seq":1,` +
 		`"customer_id":1,"proposal_id":null,"actor":{"user_id":null},"cause":null,"state":{},"payload":{}`
-	aWebhook  = `{"url":"https://example.com/","events":["*"],`
-	aDocument = `{"uuid":"e24f5a7a-1d6d-4417-8af2-22da3d67d4cc","name":"a.pdf","creation_type":"UPLOADED"}`
+	anActivity = `{"belongs_to_customer":1,"belongs_to_user":1,"belongs_to_project":1,"activity_type":`
+	aWebhook   = `{"url":"https://example.com/","events":["*"],`
+	aDocument  = `{"uuid":"e24f5a7a-1d6d-4417-8af2-22da3d67d4cc","name":"a.pdf","creation_type":"UPLOADED"}`
 )
 
 var refused = map[string][]bad{
@@ -276,6 +277,27 @@ var refused = map[string][]bad{
 			at("/name", "/sha256", "/size"),
 		},
 	},
+	"partners/solo/customer": {
+		{`{"event":"Proposal Sent","company_id":1,"customer":{},"proposal":{},"occurred_at":"now"}`, nil},
+		{`{"company_id":"1"}`, at("/company_id", "/customer", "/event", "/occurred_at")},
+	},
+	"partners/solo/proposal":     {{`{"event":"proposal.sent","company_id":1}`, at("/customer", "/event", "/occurred_at", "/proposal")}},
+	"partners/solve360/customer": {{`{"type":"items.categorise","objectid":"1"}`, at("/content", "/objectid", "/type")}},
+	"partners/solve360/proposal": {{`{"type":"items.delete","objectid":0}`, at("/content", "/objectid", "/type")}},
+	"partners/solarproof/customer_created": {
+		{
+			`{"pkcustomerid":"1","fkuserid":null,"customer_email":"a@b.co","customer_name":"A","customer_type":"BARN","customer_status":1.0,"x":1}`,
+			at("/customer_status", "/customer_type", "/fkuserid", "/pkcustomerid", "/x"),
+		},
+	},
+	"partners/solarproof/customer_status_change":  {{`{"pkcustomerid":1,"fkuserid":0,"old_status":"1"}`, nil}},
+	"partners/solarproof/project_email_sent":      {{anActivity + `"sms_sent"}`, at("/activity_type")}},
+	"partners/solarproof/project_sms_sent":        {{anActivity + `"email_sent"}`, at("/activity_type")}},
+	"partners/solarproof/published_proposal_link": {{anActivity + `"link_published"}`, at("/activity_type")}},
+	"partners/solarproof/recent_draft_project": {
+		{`{"pkcustomerquotationid":1,"fkuserid":1,"quotenickname":null}`, at("/quotenickname", "/siteaddress")},
+	},
+	"partners/sighten/contract": {{`{"site":12345,"sub_tasks":[]}`, nil}, {`{"comments":null}`, nil}},
 }
 
 func TestBadBodiesAreRefusedWithPointers(t *testing.T) {
