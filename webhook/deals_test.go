@@ -1,6 +1,7 @@
 package webhook_test
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -28,13 +29,13 @@ type happening struct{ name, data string }
 const (
 	customerUUID = "b0c16879-5c5f-4dd9-8442-65cc594372ed"
 	seller       = 67890
-	owner        = 4711
 )
 
 // What XML, JSON and forms have to escape, and what an element's name cannot be, is all in it.
 var customerHappenings = []happening{
-	{"customer.created", `{"uuid":"` + customerUUID + `","name":"Zoë O'Brien & Söhne <Pty>","email":"zoe+pv@example.com","phone":"+61 2 5550 0101",
-		"type":"COMMERCIAL","owner_id":4711,"status":1,"status_name":"New Contacts","address":{"line1":"1 \"Old\" Mill Rd","postcode":"0800"},
+	{"customer.created", `{"uuid":"` + customerUUID + `","name":"Zoë O'Brien & Söhne <Pty>","email":"zoe+pv@example.com",
+		"phone":"+61 2 5550 0101","type":"COMMERCIAL","owner_id":4711,"status":1,"status_name":"New Contacts",
+		"address":{"line1":"1 \"Old\" Mill Rd","postcode":"0800"},
 		"attributes":{"roof type":"tile","größe":1.50,"xmlns":"x","tags":["a","<b>",null,true],"none":{},"nothing":[],"n":12345678901234567890,
 		"note":"tab\tline\nbell\u0007🌞","2nd":{"deep":[[1],{"k":"v"}]}}}`},
 	{"customer.updated", `{"phone":null,"name":"Zoë O'Brien"}`},
@@ -49,8 +50,8 @@ var customerHappenings = []happening{
 const (
 	proposalUUID = "7cf8d5db-bb05-4a39-a40b-c83e17988c37"
 	signedUUID   = "e24f5a7a-1d6d-4417-8af2-22da3d67d4cc"
-	details      = `"nickname":"6.6 kW, \"Bücher\" & <Co>","site_address":"1 Old Mill Rd, Darwin NT 0800","price":{"amount":"21450.00","currency":"AUD"},
-		"system":{"size_kw":6.60,"panels":[{"count":15,"model":"Hi-MO 6"}]}`
+	details      = `"nickname":"6.6 kW, \"Bücher\" & <Co>","site_address":"1 Old Mill Rd, Darwin NT 0800",
+		"price":{"amount":"21450.00","currency":"AUD"},"system":{"size_kw":6.60,"panels":[{"count":15,"model":"Hi-MO 6"}]}`
 )
 
 var proposalHappenings = []happening{
@@ -67,16 +68,17 @@ var proposalHappenings = []happening{
 	{"contract.requested", `{"template":"nsw"}`},
 	{"contract.sent", `{"envelope_id":"env-1"}`},
 	{"contract.signed", `{"signed_at":"2026-11-20T10:00:00Z","documents":[
-		{"uuid":"451c2577-96b7-48dd-a7d0-eb2e47293e96","name":"Cash Installation Agreement.pdf","creation_type":"GENERATED","document_type":"HIC"},
+		{"uuid":"451c2577-96b7-48dd-a7d0-eb2e47293e96","name":"Cash Installation Agreement.pdf","creation_type":"GENERATED",
+			"document_type":"HIC"},
 		{"uuid":"` + signedUUID + `","name":"Cash Installation Agreement (2).pdf","creation_type":"UPLOADED","document_type":"OTH"}]}`},
-	{"contract.document_stored", `{"uuid":"` + signedUUID + `","name":"Cash Installation Agreement (2).pdf","content_type":"application/pdf","size":48213,
-		"sha256":"` + strings.Repeat("0f", 32) + `"}`},
+	{"contract.document_stored", `{"uuid":"` + signedUUID + `","name":"Cash Installation Agreement (2).pdf",
+		"content_type":"application/pdf","size":48213,"sha256":"` + strings.Repeat("0f", 32) + `"}`},
 	{"contract.voided", `{"reason":"battery"}`},
 	{"contract.requested.again", `{}`},
 	{"contract.sent.again", `{}`},
 	{"contract.signed.by_url", `{"document_url":"https://sign.example.com/e/1/combined.pdf"}`},
-	{"contract.document_stored.unlisted", `{"uuid":"5d6c1f5e-0b1a-4f3e-9a55-4f8a0b8f6c11","name":"combined.pdf","content_type":"application/pdf","size":9,
-		"sha256":"` + strings.Repeat("1e", 32) + `"}`},
+	{"contract.document_stored.unlisted", `{"uuid":"5d6c1f5e-0b1a-4f3e-9a55-4f8a0b8f6c11","name":"combined.pdf",
+		"content_type":"application/pdf","size":9,"sha256":"` + strings.Repeat("1e", 32) + `"}`},
 	{"contract.voided.stored", `{}`},
 	{"contract.requested.third", `{}`},
 	{"contract.voided.unsigned", `{}`},
@@ -105,7 +107,7 @@ func deals(tb testing.TB) []told {
 // happen makes one thing happen after the other, a minute apart.
 func happen[S pipeline.State[S]](tb testing.TB, at time.Time, state S, happenings []happening) []told {
 	tb.Helper()
-	var out []told
+	out := make([]told, 0, len(happenings))
 	for i, h := range happenings {
 		family, rest, _ := strings.Cut(h.name, ".")
 		verb, _, _ := strings.Cut(rest, ".")
@@ -129,4 +131,25 @@ func deal(tb testing.TB, name string) told {
 	}
 	require.Fail(tb, "nothing of that name happens", name)
 	return told{}
+}
+
+// sending is the delivery of that event to a webhook at a URL.
+func sending(tb testing.TB, name, url string, w pipeline.Webhook) pipeline.Dispatch {
+	tb.Helper()
+	w.ID, w.CompanyID, w.URL, w.Active = 3, 1, url, true
+	return deal(tb, name).to(w)
+}
+
+// owned is a customer's state with another owner, in JSON.
+func owned(tb testing.TB, state []byte, owner string) []byte {
+	tb.Helper()
+	if len(state) == 0 {
+		return state
+	}
+	var fields map[string]json.RawMessage
+	require.NoError(tb, json.Unmarshal(state, &fields))
+	fields["owner_id"] = json.RawMessage(owner)
+	out, err := json.Marshal(fields)
+	require.NoError(tb, err)
+	return out
 }
