@@ -3,6 +3,7 @@ package pipeline
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 )
 
 // The formats of other systems, beside FormatNative: what a webhook's "format" may say.
@@ -115,4 +116,17 @@ func (w Webhook) Names(e Event) ([]Name, error) {
 		}
 	}
 	return out, err
+}
+
+// Types lists the event types that the webhook can be told of at all, by its format, EventName
+// and Constraint: what a subscription in its system's words comes to in ours.
+func (w Webhook) Types() []EventType {
+	var out []EventType
+	for _, entry := range catalogue {
+		wants := func(n Name) bool { return w.Wants(Naming{w.Format, n}) }
+		if w.Format == FormatNative || slices.ContainsFunc(entry.Names.in(w.Format), wants) {
+			out = append(out, entry.Type)
+		}
+	}
+	return out
 }
