@@ -38,5 +38,5 @@ func (d *Deliveries) SendTest(ctx context.Context, in SendTestInput) (SendTestRe
 		return SendTestResult{}, Failure(err)
 	}
 	r := d.Sender.Deliver(ctx, pipeline.Dispatch{Test: true, Webhook: w, Event: in.Event})
-	return SendTestResult{Delivered: r.OK(), Attempt: r.Attempt}, nil
+	return SendTestResult{Delivered: r.Status == pipeline.DeliveryDelivered, Attempt: r.Attempt}, nil
 }

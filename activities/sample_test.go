@@ -35,6 +35,9 @@ func TestSendTestSendsASampleOnce(t *testing.T) {
 	}{
 		"taken":   {delivered, true, 200},
 		"refused": {failed, false, 500},
+		"nothing to tell": {func(d pipeline.Dispatch) pipeline.Result {
+			return pipeline.Result{DeliveryID: d.DeliveryID, WebhookID: d.Webhook.ID, Status: pipeline.DeliveryDiscarded}
+		}, false, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
