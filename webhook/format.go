@@ -80,7 +80,7 @@ func customerState(d pipeline.Dispatch) (json.RawMessage, error) {
 	if d.Event.Stream.Kind() == pipeline.KindCustomer {
 		return d.Event.State, nil
 	}
-	if len(d.Customer) == 0 {
+	if len(d.Customer) == 0 || string(d.Customer) == "null" {
 		return nil, errors.New("the customer's state is missing")
 	}
 	return d.Customer, nil

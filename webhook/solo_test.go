@@ -64,7 +64,9 @@ func TestSoloTriggersHaveOneEventEach(t *testing.T) {
 func TestTheCustomerHasToBeThere(t *testing.T) {
 	t.Parallel()
 	d := deal(t, "proposal.sent").to(pipeline.Webhook{Format: pipeline.FormatSolo})
-	d.Customer = nil
-	_, err := webhook.Messages(d)
-	require.ErrorContains(t, err, "the customer's state is missing")
+	for _, missing := range []string{"", "null"} {
+		d.Customer = []byte(missing)
+		_, err := webhook.Messages(d)
+		require.ErrorContains(t, err, "the customer's state is missing")
+	}
 }
