@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // The formats of other systems, beside FormatNative: what a webhook's "format" may say.
@@ -104,6 +105,65 @@ func (w Webhook) Wants(n Naming) bool {
 		return false
 	}
 	return n.ConstraintType == "" || w.Constraint == "" || w.Constraint == ConstraintAll || w.Constraint == n.ConstraintType
+}
+
+// Topic is what the webhook is to be told, in the words of its format; empty in the native one,
+// which can tell every event. The webhook wants one of an event's namings where its topic is one
+// of the event's Topics.
+func (w Webhook) Topic() string {
+	if w.Format == FormatNative {
+		return ""
+	}
+	constraint := w.Constraint
+	if constraint == ConstraintAll || w.Format != FormatSolve360 {
+		constraint = ""
+	}
+	return topic(w.Format, w.EventName, constraint)
+}
+
+// topic has an empty part for "any".
+func topic(format, event, constraint string) string {
+	return strings.Join([]string{format, event, constraint}, "/")
+}
+
+// Topics are to the formats of other systems what Patterns are to event types: the topics of the
+// webhooks that want to be told of this very event.
+func Topics(e Event) ([]string, error) {
+	namings, err := Namings(e)
+	if err != nil {
+		return nil, err
+	}
+	out := []string{}
+	for _, n := range namings {
+		out = append(out, topic(n.Format, "", ""), topic(n.Format, n.Event, ""))
+		if n.ConstraintType != "" {
+			out = append(out, topic(n.Format, "", n.ConstraintType), topic(n.Format, n.Event, n.ConstraintType))
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out), nil
+}
+
+// Shape is what an event has to be like, beside its type, for a format to have a name for it.
+type Shape struct {
+	Type  EventType
+	Kind  Kind   // of the entity; empty: any
+	While string // the entity's status after the event; empty: any
+}
+
+// Shapes are what Topics is for many events and one webhook: an event is one that it wants to be
+// told of where it is like one of these. Not for the native format, which knows no such thing.
+func (w Webhook) Shapes() []Shape {
+	var out []Shape
+	for _, entry := range catalogue {
+		for _, n := range entry.Names.in(w.Format) {
+			shape := Shape{entry.Type, n.Kind, n.While}
+			if w.Wants(Naming{w.Format, n}) && !slices.Contains(out, shape) {
+				out = append(out, shape)
+			}
+		}
+	}
+	return out
 }
 
 // Names are what the webhook is told an event by, none where it is told nothing of it.

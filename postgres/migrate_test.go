@@ -21,7 +21,7 @@ func TestMigrateUpAndDown(t *testing.T) {
 	require.Contains(t, first, "table customers")
 	version, err := postgres.SchemaVersion(at)
 	require.NoError(t, err)
-	require.Equal(t, postgres.Schema{Version: 2}, version)
+	require.Equal(t, postgres.Schema{Version: 3}, version)
 
 	require.NoError(t, postgres.MigrateDown(at, int(version.Version)))
 	require.Equal(t, empty, schema(t, at), "nothing is left but migrate's own table")
@@ -117,6 +117,20 @@ func schema(t *testing.T, at string) string {
 	return out.String()
 }
 
+// requireDown migrates a database with data in it down to a version, which then has the schema of
+// one without.
+func requireDown(t *testing.T, url string, version uint) {
+	t.Helper()
+	at := emptyDatabase(t)
+	require.NoError(t, postgres.MigrateUp(at))
+	for _, database := range []string{url, at} {
+		now, err := postgres.SchemaVersion(database)
+		require.NoError(t, err)
+		require.NoError(t, postgres.MigrateDown(database, int(now.Version-version)))
+	}
+	require.Equal(t, schema(t, at), schema(t, url))
+}
+
 // The delivery migration goes down and up again with its kinds of data in place: operational
 // events and what was sent of them are gone then, all else is as the older schema knows it.
 func TestMigrateDownAndUpWithData(t *testing.T) {
@@ -145,11 +159,7 @@ func TestMigrateDownAndUpWithData(t *testing.T) {
 	before := count(t, d, lifecycle)
 	require.NoError(t, d.Store.Close())
 
-	require.NoError(t, postgres.MigrateDown(d.URL, 1))
-	at := emptyDatabase(t)
-	require.NoError(t, postgres.MigrateUp(at))
-	require.NoError(t, postgres.MigrateDown(at, 1))
-	require.Equal(t, schema(t, at), schema(t, d.URL))
+	requireDown(t, d.URL, 1)
 	require.Zero(t, count(t, d, `SELECT count(*) FROM events WHERE stream LIKE 'webhook-%'`))
 	require.Zero(t, count(t, d, `SELECT count(*) FROM attempts WHERE delivery_id NOT IN (SELECT id FROM deliveries)`))
 	require.Equal(t, before, count(t, d, lifecycle))
