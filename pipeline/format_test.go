@@ -1,6 +1,7 @@
 package pipeline_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -105,6 +106,42 @@ func TestSpeaksOfWhateverIsNamed(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestTopicsAreWhatWebhooksWant: whatever a webhook subscribed to, its topic is one of the topics
+// of an event, and the event is of one of its shapes, exactly where it has a name for the event.
+func TestTopicsAreWhatWebhooksWant(t *testing.T) {
+	t.Parallel()
+	var webhooks []pipeline.Webhook
+	for _, format := range pipeline.Formats() {
+		for _, event := range []string{"", "items.create", "items.categorize", "activities.create", "recent_draft_project", "project_sms_sent",
+			"Proposal Saved", "SIGN"} {
+			for _, constraint := range []string{"", pipeline.ConstraintAll, "contact", "note", "linkedemails"} {
+				webhooks = append(webhooks, pipeline.Webhook{Format: format, EventName: event, Constraint: constraint})
+			}
+		}
+	}
+	for _, entry := range append(pipeline.Catalogue(), pipeline.Notices()...) {
+		for _, kind := range entry.Kinds {
+			for _, status := range []string{"draft", "sent"} {
+				e := pipeline.Event{Type: entry.Type, Stream: pipeline.StreamOf(kind, 1), State: []byte(`{"status":"` + status + `"}`)}
+				topics, err := pipeline.Topics(e)
+				require.NoError(t, err)
+				for _, w := range webhooks {
+					names, err := w.Names(e)
+					require.NoError(t, err)
+					fits := func(s pipeline.Shape) bool {
+						return s.Type == e.Type && (s.Kind == "" || s.Kind == kind) && (s.While == "" || s.While == status)
+					}
+					require.Equal(t, len(names) > 0, slices.Contains(topics, w.Topic()), "%+v %s of a %s in %s", w, e.Type, kind, status)
+					require.Equal(t, len(names) > 0, slices.ContainsFunc(w.Shapes(), fits), "%+v %s of a %s in %s", w, e.Type, kind, status)
+				}
+			}
+		}
+	}
+	require.Empty(t, pipeline.Webhook{Format: pipeline.FormatNative}.Topic())
+	_, err := pipeline.Topics(pipeline.Event{Type: pipeline.TypeProposalSaved, Stream: "proposal-1", State: []byte(`{"status":1}`)})
+	require.Error(t, err)
 }
 
 func TestAWebhookWantsWhatItSubscribedTo(t *testing.T) {
