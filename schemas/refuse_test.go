@@ -136,6 +136,10 @@ var refused = map[string][]bad{
 		{`{"url":"https://example.com/","events":["*","deal.*","proposal.lost",7]}`, at("/events/1", "/events/2", "/events/3")},
 		{`{"url":"https://example.com/","events":["*"` + strings.Repeat(`,"*"`, 50) + `]}`, at("/events")},
 		{`{"url":"https://example.com/","events":["*"],"format":"xml"}`, at("/format")},
+		{`{"url":"https://example.com/","event_name":null}`, at("/events")},
+		{`{"url":"https://example.com/","format":"solve360"}`, at("/events")},
+		{`{"url":"https://example.com/","events":["*"],"format":"solve360","secret":"` + long(256) + `"}`, at("/secret")},
+		{`{"url":"https://example.com/","events":["*"],"format":"solo","secret":"hunter2"}`, at("/secret")},
 		{`{"url":"https://example.com/","events":["*"],"secret":"hunter2"}`, at("/secret")},
 		{`{"url":"https://example.com/","events":["*"],"secret":"whsec_` + strings.Repeat("A", 28) + `"}`, at("/secret")},
 		{`{"url":"https://example.com/","events":["*"],"secret":"whsec_` + strings.Repeat("A", 88) + `"}`, at("/secret")},
@@ -182,8 +186,16 @@ var refused = map[string][]bad{
 		{`{"url":"https://example.com/","events":["*"],"active":"yes","ordered":1}`, at("/active", "/ordered")},
 		{`{"url":"https://example.com/","events":["*"],"description":"` + long(501) + `"}`, at("/description")},
 	},
+	schemas.SoloTrigger: {
+		{`{"id":0,"company_id":1.5}`, at("/company_id", "/id")},
+		{`{"event":"","url":"solo"}`, at("/event", "/url")},
+		{`{"auth":{"type":"bearer"}}`, at("/auth/token")},
+		{`{"active":true}`, at("/active")},
+	},
 	schemas.PatchWebhook: {
 		{`{}`, at("")},
+		{`{"content_type":"yaml","method":"GET"}`, at("/content_type", "/method")},
+		{`{"event_name":"","constraint":7}`, at("/constraint", "/event_name")},
 		{`{"secret":"whsec_` + strings.Repeat("A", 32) + `"}`, at("/secret")},
 		{`{"url":null}`, at("/url")},
 		{`{"events":[]}`, at("/events")},
@@ -196,7 +208,8 @@ var refused = map[string][]bad{
 		{`{"overlap":null}`, at("/overlap")},
 		{`{"overlap":604801}`, at("/overlap")},
 		{`{"overlap":"a day"}`, at("/overlap")},
-		{`{"secret":"hunter2"}`, at("/secret")},
+		{`{"secret":""}`, at("/secret")}, // which texts a secret may be depends on the webhook's format
+		{`{"secret":"` + long(256) + `"}`, at("/secret")},
 		{`{"secret":null}`, at("/secret")},
 	},
 	schemas.TestWebhook: {

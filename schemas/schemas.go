@@ -45,6 +45,7 @@ const (
 	EnableWebhook  = "requests/enable_webhook"
 	Replay         = "requests/replay"
 	Recover        = "requests/recover"
+	SoloTrigger    = "requests/solo_trigger"
 	Nothing        = "requests/nothing" // where there is nothing to say
 )
 
