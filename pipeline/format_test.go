@@ -108,15 +108,18 @@ func TestSpeaksOfWhateverIsNamed(t *testing.T) {
 	}
 }
 
-// TestTopicsAreWhatWebhooksWant: whatever a webhook subscribed to, its topic is one of the topics
+// Whatever a webhook subscribed to, its topic is one of the topics
 // of an event, and the event is of one of its shapes, exactly where it has a name for the event.
 func TestTopicsAreWhatWebhooksWant(t *testing.T) {
 	t.Parallel()
-	var webhooks []pipeline.Webhook
+	events := []string{
+		"", "items.create", "items.categorize", "activities.create", "recent_draft_project", "project_sms_sent", "Proposal Saved", "SIGN",
+	}
+	constraints := []string{"", pipeline.ConstraintAll, "contact", "note", "linkedemails"}
+	webhooks := make([]pipeline.Webhook, 0, len(pipeline.Formats())*len(events)*len(constraints))
 	for _, format := range pipeline.Formats() {
-		for _, event := range []string{"", "items.create", "items.categorize", "activities.create", "recent_draft_project", "project_sms_sent",
-			"Proposal Saved", "SIGN"} {
-			for _, constraint := range []string{"", pipeline.ConstraintAll, "contact", "note", "linkedemails"} {
+		for _, event := range events {
+			for _, constraint := range constraints {
 				webhooks = append(webhooks, pipeline.Webhook{Format: format, EventName: event, Constraint: constraint})
 			}
 		}

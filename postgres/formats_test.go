@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -115,9 +116,10 @@ func everythingHappens(t *testing.T, d database) []pipeline.Event {
 }
 
 func catalogued() []string {
-	var out []string
-	for _, entry := range pipeline.Catalogue() {
-		out = append(out, string(entry.Type))
+	all := pipeline.Catalogue()
+	out := make([]string, len(all))
+	for i, entry := range all {
+		out[i] = string(entry.Type)
 	}
 	return out
 }
@@ -184,10 +186,10 @@ func TestFormatsAreTold(t *testing.T) {
 			w.Format, w.EventName, w.Constraint, w.Filter = s.Format, s.EventName, s.Constraint, s.Filter
 		}
 	}
-	var live []pipeline.Webhook
-	for _, s := range subscriptions() {
+	live := subscriptions()
+	for i, s := range live {
 		require.NoError(t, pipeline.CheckFormat(s))
-		live = append(live, newWebhook(t, d.Store, 1, patterns(s), as(s)))
+		live[i] = newWebhook(t, d.Store, 1, patterns(s), as(s))
 	}
 	events := everythingHappens(t, d)
 	told := 0
@@ -253,9 +255,9 @@ func TestFormatsAreNotToldOfNotices(t *testing.T) {
 	subject := newWebhook(t, d.Store, 1, []string{"*"})
 	ofSubject := func(w *pipeline.Webhook) { w.KeyID = subject.KeyID }
 	native := newWebhook(t, d.Store, 1, []string{"webhook.*"}, ofSubject)
-	var others []pipeline.Webhook
+	others := map[string]pipeline.Webhook{}
 	for _, format := range pipeline.Formats()[1:] {
-		others = append(others, newWebhook(t, d.Store, 1, []string{"*", "webhook.*", "webhook.disabled"}, ofSubject, inFormat(format)))
+		others[format] = newWebhook(t, d.Store, 1, []string{"*", "webhook.*", "webhook.disabled"}, ofSubject, inFormat(format))
 	}
 	_, wake, err := d.Store.DisableWebhook(t.Context(), 1, subject.ID)
 	require.NoError(t, err)
@@ -321,7 +323,7 @@ func TestInactiveSolve360Hook(t *testing.T) {
 			require.Equal(t, gone, statuses(t, d, w), "it stays so")
 			_, appended = happen(t, d.Store, p, pipeline.TypeProposalSent, `{}`)
 			require.Equal(t, 1, appended.Deliveries)
-			require.Equal(t, append(gone, "pending"), statuses(t, d, w))
+			require.Equal(t, slices.Concat(gone, []string{"pending"}), statuses(t, d, w))
 		})
 	}
 }
@@ -330,17 +332,19 @@ func TestInactiveSolve360Hook(t *testing.T) {
 func TestOtherInactiveFormatsHold(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
-	var all []pipeline.Webhook
+	off := map[string]pipeline.Webhook{}
 	for _, format := range []string{pipeline.FormatNative, pipeline.FormatSolo, pipeline.FormatSolarProof, pipeline.FormatSighten} {
-		all = append(all, newWebhook(t, d.Store, 1, []string{"contract.sent", "customer.created"}, inactive, inFormat(format)))
+		off[format] = newWebhook(t, d.Store, 1, []string{"contract.sent", "customer.created"}, inactive, inFormat(format))
 	}
 	never := newWebhook(t, d.Store, 1, []string{"*"}, inactive, inFormat(pipeline.FormatSolve360))
 	p := newProposal(t, d.Store, newCustomer(t, d.Store, 1))
 	for _, step := range walk[:4] {
 		p, _ = happen(t, d.Store, p, step, `{}`)
 	}
-	for i, want := range [][]string{{"held", "held"}, {"held", "held"}, {"held"}, {"held"}} {
-		require.Equal(t, want, statuses(t, d, all[i]), all[i].Format)
+	for format, want := range map[string]int{
+		pipeline.FormatNative: 2, pipeline.FormatSolo: 2, pipeline.FormatSolarProof: 1, pipeline.FormatSighten: 1,
+	} {
+		require.Equal(t, slices.Repeat([]string{"held"}, want), statuses(t, d, off[format]), format)
 	}
 	require.Empty(t, statuses(t, d, never))
 }
@@ -414,9 +418,8 @@ func TestCustomerBesideDelivery(t *testing.T) {
 	check(customers, "")
 
 	handOverAll(t, d)
-	for of, want := range map[pipeline.Stream][]string{p.Ref().Stream(): story, other.Ref().Stream(): {"proposal.requested version 1: Jo Doe"}} {
-		check(due(t, d, solo), of, want...)
-	}
+	check(due(t, d, solo), p.Ref().Stream(), story...)
+	check(due(t, d, solo), other.Ref().Stream(), "proposal.requested version 1: Jo Doe")
 	check(due(t, d, native), "")
 
 	// Long after, the past is still as it was.
@@ -453,18 +456,7 @@ func TestImpliedEvents(t *testing.T) {
 	for _, e := range []pipeline.Event{reported, read[len(read)-1]} {
 		shown, err := json.Marshal(e)
 		require.NoError(t, err)
-		require.Equal(t, e.Implied, slices.Contains(keysOf(t, shown), "implied"), "%s", shown)
+		require.Equal(t, e.Implied, strings.Contains(string(shown), `"implied":true`), "%s", shown)
 	}
 	require.Zero(t, rebuild(t, d, true).Differing)
-}
-
-func keysOf(t *testing.T, object []byte) []string {
-	t.Helper()
-	var fields map[string]json.RawMessage
-	require.NoError(t, json.Unmarshal(object, &fields))
-	var out []string
-	for key := range fields {
-		out = append(out, key)
-	}
-	return out
 }

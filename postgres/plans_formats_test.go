@@ -25,7 +25,8 @@ func plansOfFormats(t *testing.T, d database, store *postgres.Store, plans *plan
 	c := newCustomer(t, d.Store, 1)
 	p := newProposal(t, d.Store, c)
 	// The customers of the proposals were filled in without events.
-	_, err := d.DB.Exec(`INSERT INTO events (stream, version, position, id, type, company_id, customer_id, payload, state, occurred_at, recorded_at)
+	_, err := d.DB.Exec(`INSERT INTO events (stream, version, position, id, type, company_id, customer_id, payload, state,
+			occurred_at, recorded_at)
 		SELECT 'customer-' || id, 1, -id, 'evt_c' || id, 'customer.created', company_id, id, '{}', state::json, now(), now()
 		FROM customers WHERE id < 1000000000; ANALYZE events`)
 	require.NoError(t, err)

@@ -114,7 +114,10 @@ const matchesSelection = `($10::text[] IS NULL OR ARRAY[e.type || '//', e.type |
 
 // args of looked and matchesSelection.
 func (s selection) args(after, until int64, wanted, look int) []any {
-	return []any{s.companyID, after, until, pq.Array(s.types), wanted, look, nullText(string(s.filter)), s.webhookID, s.partner, pq.Array(s.shapes)}
+	return []any{
+		s.companyID, after, until, pq.Array(s.types), wanted, look, nullText(string(s.filter)), s.webhookID, s.partner,
+		pq.Array(s.shapes),
+	}
 }
 
 // countEach is how many events of a type are counted; from there on their number is estimated.
