@@ -287,15 +287,19 @@ func Uploaded(documents []ContractDocument) []ContractDocument {
 func (p Proposal) unknown(documents []ContractDocument) []ContractDocument {
 	var out []ContractDocument
 	for _, doc := range documents {
-		if p.document(doc.UUID) < 0 {
+		if _, listed := p.Listed(doc.UUID); !listed {
 			out = append(out, doc)
 		}
 	}
 	return out
 }
 
-// IsStored reports that the proposal lists the document as one that we keep.
-func (p Proposal) IsStored(uuid string) bool {
-	i := p.document(uuid)
-	return i >= 0 && p.Documents[i].Stored
+// Listed finds a document among those of the proposal. Providers do not agree on the letter case
+// of a uuid.
+func (p Proposal) Listed(uuid string) (Document, bool) {
+	i := slices.IndexFunc(p.Documents, func(doc Document) bool { return strings.EqualFold(doc.UUID, uuid) })
+	if i < 0 {
+		return Document{}, false
+	}
+	return p.Documents[i], true
 }

@@ -76,9 +76,9 @@ func (s *Store) Document(ctx context.Context, companyID, partnerKey int64, uuid 
 			JOIN webhooks w ON w.company_id = $1 AND w.key_id = $3
 			JOIN deliveries x ON x.webhook_id = w.id AND x.event_position = e.position
 			WHERE e.stream = 'proposal-' || d.proposal_id AND e.company_id = $1 AND (
-				e.type = 'contract.document_stored' AND e.payload ->> 'uuid' = d.uuid::text
+				e.type = 'contract.document_stored' AND lower(e.payload ->> 'uuid') = d.uuid::text
 				OR e.type = 'contract.signed' AND (e.id = d.event_id
-					OR e.payload @> jsonb_build_object('documents', jsonb_build_array(jsonb_build_object('uuid', d.uuid::text))))))`
+					OR lower(e.payload::text)::jsonb @> jsonb_build_object('documents', jsonb_build_array(jsonb_build_object('uuid', d.uuid::text))))))`
 		args = append(args, partnerKey)
 	}
 	var row documentRow
