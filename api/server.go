@@ -109,7 +109,7 @@ func (s *Server) Routes() []Route {
 	deliveries := append([]string{"webhook_id", "status", "event_id"}, paged...)
 	gaps := append([]string{"after", "until"}, paged...)
 	feed := []string{"after", "types", "limit", "wait"}
-	return []Route{
+	return append(compatRoutes(s), []Route{
 		{http.MethodPost, "/v1/customers", drivers, nil, s.createCustomer},
 		{http.MethodGet, "/v1/customers", drivers, customers, s.listCustomers},
 		{http.MethodGet, "/v1/customers/:id", drivers, nil, s.getCustomer},
@@ -163,7 +163,32 @@ func (s *Server) Routes() []Route {
 		{http.MethodGet, "/readyz", open, nil, s.readyz},
 		{http.MethodHead, "/readyz", open, nil, s.readyz},
 		{http.MethodGet, "/metrics", open, nil, s.showMetrics},
+	}...)
+}
+
+// compatRoutes are those of other systems; see dialect. Their clients may write a path with and
+// without a slash at its end, and parameters that are not known are passed over.
+func compatRoutes(s *Server) []Route {
+	routes := []Route{
+		{http.MethodPost, "/apidata.php", subscribers, nil, s.solarProof},
+		{http.MethodDelete, "/apidata.php", subscribers, nil, s.solarProof},
 	}
+	for _, slash := range []string{"", "/"} {
+		routes = append(routes, []Route{
+			{http.MethodPost, "/hooks" + slash, subscribers, nil, s.createHook},
+			{http.MethodGet, "/hooks" + slash, subscribers, nil, s.listHooks},
+			{http.MethodGet, "/hooks/:id" + slash, subscribers, nil, s.getHook},
+			{http.MethodPut, "/hooks/:id" + slash, subscribers, nil, s.changeHook},
+			{http.MethodDelete, "/hooks/:id" + slash, subscribers, nil, s.deleteHook},
+
+			{http.MethodPost, "/api_trigger_events" + slash, subscribers, nil, s.createTrigger},
+			{http.MethodGet, "/api_trigger_events" + slash, subscribers, nil, s.listTriggers},
+			{http.MethodGet, "/api_trigger_events/:id" + slash, subscribers, nil, s.getTrigger},
+			{http.MethodPut, "/api_trigger_events/:id" + slash, subscribers, nil, s.changeTrigger},
+			{http.MethodDelete, "/api_trigger_events/:id" + slash, subscribers, nil, s.deleteTrigger},
+		}...)
+	}
+	return routes
 }
 
 func (s *Server) newRouter() *gin.Engine {
@@ -201,7 +226,7 @@ func (s *Server) noRoute(c *gin.Context) {
 
 // noMethod: which methods a route has is in the Allow header already, put there by gin.
 func (s *Server) noMethod(c *gin.Context) {
-	if isVersioned(c) {
+	if d := dialectOf(c); isVersioned(c) || (d != nil && !d.keyLast) {
 		if err := s.authenticate(c); err != nil {
 			s.fail(c, err)
 			return

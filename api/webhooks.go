@@ -290,10 +290,9 @@ func (s *Server) deleteWebhook(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.store.DeleteWebhook(c.Request.Context(), w.CompanyID, w.ID); err != nil {
+	if err := s.unsubscribe(c.Request.Context(), w); err != nil {
 		return err
 	}
-	s.wake(c.Request.Context(), w.ID) // a workflow that sleeps until a next attempt ends now
 	c.Status(http.StatusNoContent)
 	return nil
 }
