@@ -13,7 +13,7 @@ type SendTestInput struct {
 	CompanyID int64
 	WebhookID int64
 	Event     pipeline.Event
-	Customer  json.RawMessage `json:",omitempty"` // see pipeline.Dispatch
+	Customer  json.RawMessage `json:"customer,omitempty"` // see pipeline.Dispatch
 }
 
 // SendTestResult says how the partner answered.

@@ -88,8 +88,8 @@ const (
 	DeliveryExhausted  DeliveryStatus = "exhausted"  // every attempt of the schedule failed
 	DeliveryHeld       DeliveryStatus = "held"       // kept while the webhook is disabled
 	DeliverySuperseded DeliveryStatus = "superseded" // a newer event made it pointless
-	// DeliveryDiscarded: its webhook was deleted, or enabled without what was held, or its format
-	// turned out to have nothing to say of the event.
+	// DeliveryDiscarded: its webhook was deleted, or enabled without what was held, or is one of
+	// Solve360's and was disabled, or its format turned out to have nothing to say of the event.
 	DeliveryDiscarded DeliveryStatus = "discarded"
 )
 

@@ -385,8 +385,8 @@ func (s *Store) Webhooks(ctx context.Context, companyID, partnerKey int64, page 
 }
 
 // UpdateWebhook writes what may change of a webhook: all but its format, where it begins and
-// what it signs with. Where it was switched off, what is pending becomes held, and
-// webhook.disabled is recorded; where it was switched on, or its URL is another, its health
+// what it signs with. Where it was switched off, what is pending becomes held (but see
+// keepsWhileOff), and webhook.disabled is recorded; where it was switched on, or its URL is another, its health
 // begins anew, and what is held becomes due, as does what was parked where it is not ordered
 // any more. wake names the webhooks whose workflow has something to do now.
 func (s *Store) UpdateWebhook(ctx context.Context, w pipeline.Webhook) (updated pipeline.Webhook, wake []int64, err error) {
