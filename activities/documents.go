@@ -170,9 +170,21 @@ func (d *Documents) remote(ctx context.Context, doc pipeline.KeptDocument) (pipe
 	}
 	c, err := d.Store.Connection(ctx, doc.CompanyID, doc.ConnectionID)
 	if pipeline.CodeOf(err) == pipeline.CodeNotFound {
-		return pipeline.Remote{}, pipeline.Errorf(pipeline.CodeNotFound, "its connection was deleted")
+		c, err = d.successor(ctx, doc.CompanyID)
 	}
 	return pipeline.Remote{URL: c.BaseURL + "/api/v1/document/" + doc.UUID + "/download/", Auth: c.Auth}, err
+}
+
+// successor of a connection that was deleted: somebody made a new one for other credentials.
+func (d *Documents) successor(ctx context.Context, companyID int64) (pipeline.Connection, error) {
+	all, err := d.Store.Connections(ctx, companyID, pipeline.Page{Limit: 2})
+	if err != nil {
+		return pipeline.Connection{}, err
+	}
+	if len(all) != 1 {
+		return pipeline.Connection{}, pipeline.Errorf(pipeline.CodeNotFound, "its connection was deleted")
+	}
+	return all[0], nil
 }
 
 // RecordDocumentResult says whether the event was recorded, and why not where it was not.

@@ -183,15 +183,15 @@ func (b *Inbox) expect(ctx context.Context, item pipeline.Inbound, p pipeline.Pr
 	return nil
 }
 
-// nothingToRecord: only a document may have come late. Those that come with the signature are
-// its follow-up.
+// nothingToRecord: only a document may have come late. One that could not be had is tried again;
+// where it is being fetched, that goes on.
 func (b *Inbox) nothingToRecord(ctx context.Context, item pipeline.Inbound, p pipeline.Proposal, plan pipeline.ContractPlan) (verdict, error) {
 	for _, doc := range plan.Fetch {
 		if err := b.Starter.KeepDocument(ctx, item.CompanyID, doc.UUID); err != nil {
 			return verdict{}, err
 		}
 	}
-	if len(plan.Fetch) > 0 {
+	if plan.Late {
 		return verdict{pipeline.InboundHandled, plan.Ignored, p.ID}, nil
 	}
 	return verdict{pipeline.InboundIgnored, plan.Ignored, p.ID}, nil

@@ -43,9 +43,10 @@ func TestOnlyOperationsAreOpen(t *testing.T) {
 func reach(route string) []pipeline.Role {
 	_, path, _ := strings.Cut(route, " ")
 	switch {
-	case strings.HasPrefix(path, "/v1/keys"):
+	case strings.HasPrefix(path, "/v1/keys"), strings.HasPrefix(path, "/v1/connections"):
 		return []pipeline.Role{pipeline.RoleAdmin}
-	case strings.HasPrefix(path, "/v1/customers"), strings.HasPrefix(path, "/v1/proposals"):
+	case strings.HasPrefix(path, "/v1/customers"), strings.HasPrefix(path, "/v1/proposals"), strings.HasPrefix(path, "/v1/inbound"),
+		strings.HasPrefix(route, "POST /v1/documents"):
 		return []pipeline.Role{pipeline.RoleAdmin, pipeline.RoleApp}
 	case (strings.HasPrefix(path, "/v1/webhooks") || strings.HasPrefix(path, "/v1/deliveries")) && !strings.HasPrefix(route, http.MethodGet):
 		return []pipeline.Role{pipeline.RoleAdmin, pipeline.RolePartner}

@@ -31,6 +31,7 @@ var dialects = []dialect{
 	{root: "/apidata.php", secret: solarProofSecret, fail: failAsSolarProof, keyLast: true},
 	{root: "/hooks", secret: basicSecret, fail: failAsSolve360, challenge: `Basic realm="dealwright", charset="UTF-8"`},
 	{root: "/api_trigger_events", secret: bearer, fail: failAsSolo, challenge: bearerChallenge},
+	{root: "/api/v1/document", secret: sightenKey, fail: failAsSighten, challenge: bearerChallenge},
 }
 
 // dialectOf a request, nil where it is for our own routes.
@@ -139,9 +140,9 @@ func oldestFirst(rows []pipeline.Webhook) []pipeline.Webhook {
 	return out
 }
 
-// describe says what is wrong in the words of a system, one sentence for each fault: fields are
+// inWords says what is wrong in the words of a system, one sentence for each fault: fields are
 // its names for ours, by pointer.
-func describe(p problem, fields map[string]string) []string {
+func inWords(p problem, fields map[string]string) []string {
 	if len(p.Errors) == 0 {
 		return []string{p.Detail}
 	}

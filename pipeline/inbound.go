@@ -170,11 +170,13 @@ type Step struct {
 
 // ContractPlan is what follows for a proposal from what a provider says about its contract:
 // steps, each legal after the one before it, or nothing, for the reason in Ignored. Fetch lists
-// the signed documents that it brings, also where they come late.
+// the signed documents that it brings and that we do not have; Late says that the proposal, which
+// is signed already, does not even list some of them.
 type ContractPlan struct {
 	Steps   []Step
 	Ignored string
 	Fetch   []ContractDocument
+	Late    bool
 }
 
 // PlanContract says what follows from news that reached us at receivedAt. The provider's facts
@@ -224,8 +226,8 @@ func (p Proposal) planMailed() ContractPlan {
 func (p Proposal) planSigned(n ContractNews, receivedAt time.Time) ContractPlan {
 	if p.ContractStatus == StateSigned {
 		plan := ignored("the contract is signed already")
-		plan.Fetch = p.unknown(n.uploaded())
-		if len(plan.Fetch) > 0 {
+		plan.Fetch, plan.Late = p.missing(n.uploaded())
+		if plan.Late {
 			plan.Ignored = "the contract is signed already; its document came late"
 		}
 		return plan
@@ -283,15 +285,16 @@ func Uploaded(documents []ContractDocument) []ContractDocument {
 	return out
 }
 
-// unknown are the documents that the proposal does not list.
-func (p Proposal) unknown(documents []ContractDocument) []ContractDocument {
-	var out []ContractDocument
+// missing are the documents that we do not have; late, that the proposal does not list one.
+func (p Proposal) missing(documents []ContractDocument) (out []ContractDocument, late bool) {
 	for _, doc := range documents {
-		if _, listed := p.Listed(doc.UUID); !listed {
+		listed, ok := p.Listed(doc.UUID)
+		if !listed.Stored {
 			out = append(out, doc)
 		}
+		late = late || !ok
 	}
-	return out
+	return out, late
 }
 
 // Listed finds a document among those of the proposal. Providers do not agree on the letter case

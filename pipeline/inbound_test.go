@@ -203,13 +203,19 @@ func TestPlanContract_ASignatureBringsItsDocuments(t *testing.T) {
 	signed := requireLegal(t, p, plan)
 	again := signed.PlanContract(news, noon)
 	require.Empty(t, again.Steps)
-	require.Empty(t, again.Fetch, "it is listed already")
+	require.Equal(t, news.Documents[1:], again.Fetch, "it is not there yet")
+	require.False(t, again.Late)
+	stored := signed
+	stored.Documents = []pipeline.Document{signed.Documents[0], signed.Documents[1]}
+	stored.Documents[1].Stored = true
+	require.Empty(t, stored.PlanContract(news, noon).Fetch)
 
 	early := news
 	early.Documents = news.Documents[:1]
 	signed = requireLegal(t, p, p.PlanContract(early, noon))
 	late := signed.PlanContract(news, noon)
 	require.Empty(t, late.Steps)
+	require.True(t, late.Late)
 	require.Equal(t, news.Documents[1:], late.Fetch)
 
 	news.SignedAt = noon.Add(-time.Hour)

@@ -107,6 +107,20 @@ func (s *Store) DocumentMissing(ctx context.Context, companyID int64, uuid, note
 	return err
 }
 
+// RetryDocument gives a document that could not be had new hope; CodeConflict where it is there.
+func (s *Store) RetryDocument(ctx context.Context, companyID int64, uuid string) (pipeline.KeptDocument, error) {
+	n, err := s.exec(ctx, "retry document", `UPDATE documents SET status = 'waiting', updated_at = now()
+		WHERE company_id = $1 AND uuid = $2 AND status <> 'stored'`, companyID, uuid)
+	if err != nil {
+		return pipeline.KeptDocument{}, err
+	}
+	d, err := s.Document(ctx, companyID, 0, uuid)
+	if err == nil && n == 0 {
+		err = pipeline.Errorf(pipeline.CodeConflict, "the document is stored already")
+	}
+	return d, err
+}
+
 // LeftDocuments finds those that nobody has tried to fetch for a while.
 func (s *Store) LeftDocuments(ctx context.Context, grace time.Duration, limit int) ([]pipeline.KeptDocument, error) {
 	var rows []documentRow

@@ -162,7 +162,9 @@ func TestDocuments(t *testing.T) {
 	ctx, store := t.Context(), d.Store
 	connection := newConnection(t, store, 1, "token-1")
 	partner, stranger := newKey(t, store, 1, pipeline.RolePartner), newKey(t, store, 1, pipeline.RolePartner)
-	owned := func(key pipeline.NewKey) func(*pipeline.Webhook) { return func(w *pipeline.Webhook) { w.KeyID = key.ID } }
+	owned := func(key pipeline.NewKey) func(*pipeline.Webhook) {
+		return func(w *pipeline.Webhook) { w.KeyID = key.ID }
+	}
 	newWebhook(t, store, 1, []string{"contract.signed"}, owned(partner))
 	newWebhook(t, store, 1, []string{"proposal.*"}, owned(stranger))
 	p := newProposal(t, store, newCustomer(t, store, 1))
@@ -198,6 +200,10 @@ func TestDocuments(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, pipeline.KeptFailed, read.Status)
 	require.Equal(t, "answered 401", read.Note)
+	retried, err := store.RetryDocument(ctx, 1, id)
+	require.NoError(t, err)
+	require.Equal(t, pipeline.KeptWaiting, retried.Status)
+	require.NoError(t, store.DocumentMissing(ctx, 1, id, "answered 401", true))
 	require.NoError(t, store.AddDocument(ctx, waiting), "named again, there is new hope")
 
 	file := pipeline.File{Name: "b.pdf", ContentType: "application/pdf", Size: 3, SHA256: "ab"}
@@ -209,6 +215,9 @@ func TestDocuments(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, pipeline.KeptStored, read.Status)
 	require.Equal(t, file, read.File)
+
+	_, err = store.RetryDocument(ctx, 1, id)
+	require.Equal(t, pipeline.CodeConflict, pipeline.CodeOf(err))
 
 	// One that the signature gave the URL of, which is sealed.
 	at := uuidOf(9, 2)

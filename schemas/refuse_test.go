@@ -236,6 +236,17 @@ var refused = map[string][]bad{
 		{`{"name":" ","role":"root"}`, at("/name", "/role")},
 		{`{"name":"` + long(101) + `","role":"app","expires_at":null}`, at("/expires_at", "/name")},
 	},
+	schemas.CreateConnection: {
+		{`{}`, at("/base_url", "/provider")},
+		{`{"provider":"docusign","base_url":"sighten"}`, at("/base_url", "/provider")},
+		{`{"provider":"sighten","base_url":"https://a.example","auth":{"type":"bearer"},"create_missing":1}`, at("/auth/token", "/create_missing")},
+	},
+	schemas.SightenContract: {
+		{`{}`, at("/sub_tasks")},
+		{`{"sub_tasks":[{}],"quote":7}`, at("/quote", "/sub_tasks/0/category")},
+		{`[]`, at("")},
+		{`{'status':'INPROG'}`, at("")},
+	},
 	"events/customer.created":        {{`{"name":"A","email":"a@b.co"}`, nil}, {`7`, at("")}},
 	"events/customer.updated":        {{`{}`, at("")}, {`{"name":null,"status":1}`, at("/name", "/status")}, {`{"email":"x"}`, at("/email")}},
 	"events/customer.status_changed": {{`{"status":2}`, at("/new_status", "/old_status", "/status_name")}},

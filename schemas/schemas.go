@@ -46,7 +46,10 @@ const (
 	Replay         = "requests/replay"
 	Recover        = "requests/recover"
 	SoloTrigger    = "requests/solo_trigger"
-	Nothing        = "requests/nothing" // where there is nothing to say
+	// What Sighten sends; see pipeline.ReadContractNews.
+	SightenContract  = "requests/sighten_contract"
+	CreateConnection = "requests/create_connection"
+	Nothing          = "requests/nothing" // where there is nothing to say
 )
 
 // baseURL makes a file's name its "$id".
