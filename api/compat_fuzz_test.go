@@ -68,7 +68,8 @@ func FuzzSoloBodies(f *testing.F) {
 	for _, seed := range []string{
 		`{"company_id":1,"event":"Customer Created","url":"https://a.example/","auth":{"type":"basic","username":"u","password":"p"}}`,
 		`{"event":"credit.ran","url":"https://a.example/","auth":{"type":"api_key","name":"k","value":"v","in":"query"}}`,
-		`{"event":"credit_ran","url":"https://a.example/","auth":null,"id":1}`, `{"event":"\u0131","url":"x","auth":[]}`, `{"auth":{"type":"none","token":"********"}}`,
+		`{"event":"credit_ran","url":"https://a.example/","auth":null,"id":1}`, `{"event":"\u0131","url":"x","auth":[]}`,
+		`{"auth":{"type":"none","token":"********"}}`,
 	} {
 		f.Add([]byte(seed))
 	}

@@ -158,5 +158,5 @@ func failAsSolarProof(c *gin.Context, p problem) {
 	if p.Status == http.StatusUnprocessableEntity {
 		p.Status = http.StatusBadRequest
 	}
-	writeJSON(c, p.Status, solarProofAnswer{Message: describe(p, nil)[0]})
+	writeJSON(c, p.Status, solarProofAnswer{Message: inWords(p, nil)[0]})
 }

@@ -186,5 +186,5 @@ func (s *Server) deleteTrigger(c *gin.Context) error {
 func failAsSolo(c *gin.Context, p problem) {
 	writeJSON(c, p.Status, struct {
 		Error string `json:"error"`
-	}{strings.Join(describe(p, nil), "; ")})
+	}{strings.Join(inWords(p, nil), "; ")})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"encoding/xml"
+	"fmt"
 	"mime"
 	"net/http"
 	"strconv"
@@ -188,7 +189,7 @@ func (s *Server) changeHookSecret(ctx context.Context, w pipeline.Webhook, in so
 	if !given || secret == placeholder || secret == w.Signing.Secret {
 		return nil
 	}
-	_, _, _, err := s.store.RotateSecret(ctx, w.CompanyID, w.ID, secret, 0, pipeline.Idempotency{})
+	_, _, _, err := s.store.RotateSecret(ctx, w.CompanyID, w.ID, secret, 0, pipeline.Idempotency{}) //nolint:dogsled // they are known
 	return err
 }
 
@@ -220,7 +221,7 @@ var solve360Names = map[string]string{
 }
 
 func failAsSolve360(c *gin.Context, p problem) {
-	failure := solve360Failure{Errors: solve360Errors{describe(p, solve360Names)}, Status: solve360Failed}
+	failure := solve360Failure{Errors: solve360Errors{inWords(p, solve360Names)}, Status: solve360Failed}
 	if err := answerSolve360(c, p.Status, failure); err != nil { // texts: it cannot fail
 		c.AbortWithStatus(http.StatusInternalServerError)
 	}
@@ -234,7 +235,7 @@ func answerSolve360(c *gin.Context, status int, v any) error {
 	}
 	b, err := xml.MarshalIndent(v, "", "  ")
 	if err != nil {
-		return err
+		return fmt.Errorf("encode answer: %w", err)
 	}
 	c.Data(status, "application/xml; charset=utf-8", append(b, '\n'))
 	return nil

@@ -10,6 +10,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -33,7 +34,7 @@ const solve360Root = "request"
 // stays.
 func (f solve360Fields) apply(w pipeline.Webhook) (pipeline.Webhook, error) {
 	var errs [7]error
-	if id, given := f["id"]; given && id != fmt.Sprint(w.ID) {
+	if id, given := f["id"]; given && id != strconv.FormatInt(w.ID, 10) {
 		errs[0] = wrong("id", "is not for you to choose")
 	}
 	if kind, given := f["type"]; given && kind != solve360Web {
@@ -228,8 +229,7 @@ func textOf(dec *xml.Decoder, name string) (string, error) {
 }
 
 func badXML(err error) error {
-	var syntax *xml.SyntaxError
-	if errors.As(err, &syntax) {
+	if syntax, ok := errors.AsType[*xml.SyntaxError](err); ok {
 		return invalid("the body is not well-formed XML (line %d)", syntax.Line)
 	}
 	return invalid("the body is not XML in UTF-8")

@@ -84,7 +84,7 @@ func writeAs(c *gin.Context, status int, contentType string, v any) {
 }
 
 // bearerChallenge asks for a key as our own routes take it.
-const bearerChallenge = `Bearer realm="dealwright"`
+const bearerChallenge = `Bearer realm="dealwright"` //nolint:gosec // it asks for a credential and is none
 
 // explainStatus sets the headers that go with a status; challenge is for those who did not say
 // who they are.

@@ -80,7 +80,8 @@ func TestFormatsThatCannotBe(t *testing.T) {
 			[]string{"/content_type", "/method", "/constraint"},
 		},
 		"another's secret": {
-			object{"format": "sighten", "events": []string{"*"}, "secret": "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="}, []string{"/secret"},
+			object{"format": "sighten", "events": []string{"*"}, "secret": "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="},
+			[]string{"/secret"},
 		},
 		"a raw secret": {object{"events": []string{"*"}, "secret": "somethinghere"}, []string{"/secret"}},
 		"a constraint of other events": {
@@ -122,16 +123,16 @@ func TestPatchWebhooksOfOtherFormats(t *testing.T) {
 func TestSecretsOfOtherFormats(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	make := func(format string) string {
+	subscribe := func(format string) string {
 		body := object{"url": "https://partner.example/hook", "format": format, "events": []string{"*"}}
 		return path("/v1/webhooks/", r.post("/v1/webhooks", body).must(http.StatusCreated))
 	}
 	for _, format := range []string{"solo", "solarproof", "sighten"} {
-		webhook := make(format)
+		webhook := subscribe(format)
 		r.post(webhook+"/rotate-secret", nil).problem(http.StatusConflict, pipeline.CodeConflict)
 		r.get(webhook+"/public-key").problem(http.StatusNotFound, pipeline.CodeNotFound)
 	}
-	signed := make("solve360")
+	signed := subscribe("solve360")
 	r.get(signed+"/public-key").problem(http.StatusNotFound, pipeline.CodeNotFound)
 	got := r.post(signed+"/rotate-secret", object{"secret": "somethinghere"}).must(http.StatusOK)
 	require.Equal(t, object{"secret": "somethinghere", "previous_valid_until": nil}, got)
