@@ -70,6 +70,9 @@ func (s *Server) createConnection(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
+	if s.documents == nil {
+		return pipeline.Errorf(pipeline.CodeConflict, "documents cannot be kept: the operator has to set DEALWRIGHT_DOCUMENTS")
+	}
 	ctx := c.Request.Context()
 	connection, err := in.connection(caller(c).CompanyID)
 	if err != nil {
