@@ -16,6 +16,18 @@ ALTER TABLE webhooks
 -- Not reported by itself: it follows from a fact that a provider reported.
 ALTER TABLE events ADD implied boolean NOT NULL DEFAULT false;
 
+-- The envelope says so too, where it is so.
+DROP FUNCTION event_envelope(text, timestamptz, text, bigint, bigint, text, bigint, bigint, bigint, bigint, jsonb, jsonb, jsonb);
+CREATE FUNCTION event_envelope(
+    type text, occurred_at timestamptz, id text, "position" bigint, company_id bigint, stream text, version bigint,
+    customer_id bigint, proposal_id bigint, user_id bigint, cause jsonb, state jsonb, payload jsonb, implied boolean
+) RETURNS jsonb LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT jsonb_build_object('type', type, 'timestamp', (to_jsonb(occurred_at AT TIME ZONE 'UTC') #>> '{}') || 'Z',
+        'data', jsonb_build_object('id', id, 'position', "position", 'company_id', company_id, 'stream', stream, 'seq', version,
+            'customer_id', customer_id, 'proposal_id', proposal_id, 'actor', jsonb_build_object('user_id', user_id),
+            'cause', cause, 'state', state, 'payload', payload) || CASE WHEN implied THEN '{"implied":true}'::jsonb ELSE '{}' END)
+$$;
+
 -- Accounts at providers of contracts, such as Sighten.
 CREATE TABLE connections (
     id             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -99,7 +99,7 @@ func appendSQL(e pipeline.Event) string {
 			RETURNING position, recorded_at
 		), envelope AS MATERIALIZED (
 			SELECT event_envelope($2, $12::timestamptz, $1, position, $5::bigint, $3, $4::bigint, $6::bigint, $7::bigint,
-			                      $8::bigint, $9::jsonb, $11::text::jsonb, $10::jsonb) AS document
+			                      $8::bigint, $9::jsonb, $11::text::jsonb, $10::jsonb, $18::boolean) AS document
 			FROM recorded
 		), queued AS (
 			INSERT INTO deliveries (company_id, webhook_id, event_position, stream, version, status)

@@ -437,6 +437,7 @@ func TestImpliedEvents(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
 	w := newWebhook(t, d.Store, 1, []string{"proposal.*"})
+	unimplied := newWebhook(t, d.Store, 1, []string{"proposal.*"}, withFilter(`{"data.implied":{"$ne":true}}`))
 	p := newProposal(t, d.Store, newCustomer(t, d.Store, 1))
 	reported := mustEvent(t, d, fresh(t, d, p)[0].Event.ID)
 	command := pipeline.Command{Type: pipeline.TypeProposalSent, Data: []byte(`{}`), OccurredAt: noon, Implied: true}
@@ -454,6 +455,9 @@ func TestImpliedEvents(t *testing.T) {
 	read := feed(t, d, pipeline.FeedQuery{CompanyID: 1, Limit: 10})
 	require.True(t, read[len(read)-1].Implied)
 	require.True(t, fresh(t, d, p)[1].Event.Implied)
+	require.Len(t, statuses(t, d, unimplied), 1, "a filter tells them apart")
+	adjust(t, d, unimplied, "from_position = 0")
+	require.Equal(t, []string{entry(p, 1) + " pending"}, gapLines(gaps(t, d, unimplied)))
 	handOverAll(t, d)
 	require.True(t, due(t, d, w)[1].Event.Implied)
 	for _, e := range []pipeline.Event{reported, read[len(read)-1]} {

@@ -114,7 +114,7 @@ const recordNotices = `WITH turn AS MATERIALIZED (
 		FROM recorded r CROSS JOIN subscribers w
 		WHERE NOT w.catching_up AND (w.filter IS NULL OR filter_matches(w.filter,
 			event_envelope($2, r.occurred_at, r.id, r.position, $5::bigint, $3, r.version, r.customer_id, r.proposal_id,
-			               r.user_id, r.cause, r.state::text::jsonb, r.payload)))
+			               r.user_id, r.cause, r.state::text::jsonb, r.payload, false)))
 		RETURNING webhook_id, status
 	)
 	SELECT DISTINCT webhook_id FROM queued WHERE status = 'pending' ORDER BY webhook_id`

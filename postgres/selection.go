@@ -107,7 +107,8 @@ func (s selection) looked() string {
 const matchesSelection = `($10::text[] IS NULL OR ARRAY[e.type || '//', e.type || '/' || split_part(e.stream, '-', 1) || '/',
 		e.type || '//' || (e.state ->> 'status'), e.type || '/' || split_part(e.stream, '-', 1) || '/' || (e.state ->> 'status')] && $10::text[])
 	AND ($7::jsonb IS NULL OR filter_matches($7::jsonb, event_envelope(e.type, e.occurred_at, e.id, e.position,
-		e.company_id, e.stream, e.version, e.customer_id, e.proposal_id, e.user_id, e.cause, e.state::jsonb, e.payload)))
+		e.company_id, e.stream, e.version, e.customer_id, e.proposal_id, e.user_id, e.cause, e.state::jsonb, e.payload,
+		e.implied)))
 	AND e.stream <> 'webhook-' || $8::bigint
 	AND ($9::bigint = 0 OR e.stream NOT LIKE 'webhook-%' OR
 		(SELECT s.key_id FROM webhooks s WHERE 'webhook-' || s.id = e.stream AND s.company_id = $1) = $9)`
