@@ -38,9 +38,10 @@ func FuzzSolve360Bodies(f *testing.F) {
 	} {
 		f.Add([]byte(seed), "application/json")
 	}
+	r := newRig(f)
 	f.Fuzz(func(t *testing.T, body []byte, accept string) {
 		for _, kind := range []string{"application/xml", "application/json", "application/x-www-form-urlencoded"} {
-			r := newRig(t)
+			r.t, r.store.webhooks = t, nil
 			a := r.post("/hooks/", string(body), knownAs(partner), header("Content-Type", kind), header("Accept", accept))
 			decided(t, r, "/hooks/", a)
 		}
@@ -56,8 +57,9 @@ func FuzzSolarProofBodies(f *testing.F) {
 	} {
 		f.Add([]byte(seed))
 	}
+	r := newRig(f)
 	f.Fuzz(func(t *testing.T, body []byte) {
-		r := newRig(t)
+		r.t, r.store.webhooks = t, nil
 		const path = "/apidata.php?action=subscribe_customer"
 		decided(t, r, path, r.post(path, string(body), knownAs(partner)))
 	})
@@ -73,8 +75,9 @@ func FuzzSoloBodies(f *testing.F) {
 	} {
 		f.Add([]byte(seed))
 	}
+	r := newRig(f)
 	f.Fuzz(func(t *testing.T, body []byte) {
-		r := newRig(t)
+		r.t, r.store.webhooks = t, nil
 		decided(t, r, solo, r.post(solo, string(body), knownAs(partner)))
 	})
 }
