@@ -582,6 +582,7 @@ func TestSoloTriggers(t *testing.T) {
 			"company_id": 1.0, "event": "Customer Status Changed", "url": "https://p.example/", "auth": object{"type": "none"},
 		}, got)
 	}
+	const forbidden = `"auth":{"type":"oauth2","token_url":"https://forbidden.example/","client_id":"c","client_secret":"s"}`
 	for more, want := range map[string]string{
 		`"company_id":2`:           "company_id is not the company of this key",
 		`"id":1`:                   "id is not for you to choose",
@@ -589,8 +590,8 @@ func TestSoloTriggers(t *testing.T) {
 		`"auth":{"type":"bearer"}`: "auth.token is missing",
 		`"auth":{"type":"digest"}`: "auth.type has to be none, basic, bearer, api_key or oauth2",
 
-		`"auth":{"type":"bearer","token":"********"}`:                                                           "auth.token is missing",
-		`"auth":{"type":"oauth2","token_url":"https://forbidden.example/","client_id":"c","client_secret":"s"}`: "auth.token_url may not be reached",
+		`"auth":{"type":"bearer","token":"********"}`: "auth.token is missing",
+		forbidden: "auth.token_url may not be reached",
 	} {
 		a := r.post(solo, `{"event":"Credit Ran","url":"https://p.example/",`+more+`}`, as(partner))
 		require.Equal(t, want, a.refused(solo, http.StatusUnprocessableEntity))
