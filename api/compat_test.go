@@ -25,13 +25,16 @@ const (
 	solo       = "/api_trigger_events"
 )
 
-func isCompat(route api.Route) bool {
-	return slices.ContainsFunc([]string{solarProof, solve360, solo}, func(root string) bool { return strings.HasPrefix(route.Path, root) })
+// isCompat reports that a path is one of another system's.
+func isCompat(path string) bool {
+	return slices.ContainsFunc([]string{solarProof, solve360, solo}, func(root string) bool {
+		return path == root || strings.HasPrefix(path, root+"/")
+	})
 }
 
 // ownRoutes are those that speak as we do, to those who have a key or need none.
 func ownRoutes(r *rig) []api.Route {
-	return slices.DeleteFunc(r.server.Routes(), func(route api.Route) bool { return isCompat(route) || isSightens(route) })
+	return slices.DeleteFunc(r.server.Routes(), func(route api.Route) bool { return isCompat(route.Path) || isSightens(route) })
 }
 
 // isSightens: what Sighten sends, and where its clients fetch documents.
@@ -40,7 +43,7 @@ func isSightens(route api.Route) bool {
 }
 
 func compatRoutes(r *rig) []api.Route {
-	return slices.DeleteFunc(r.server.Routes(), func(route api.Route) bool { return !isCompat(route) })
+	return slices.DeleteFunc(r.server.Routes(), func(route api.Route) bool { return !isCompat(route.Path) })
 }
 
 // knownAs gives a key in the way of the system whose path it is.
