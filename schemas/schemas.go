@@ -9,8 +9,8 @@
 //	partners/  the forms of other systems' webhooks, in a folder for each format; where they
 //	           have a customer or a proposal as it is here, they refer to state/
 //
-// The files are meant to be read by partners as well: each stands alone, but for what
-// partners/ refers to, and has examples.
+// The files are meant to be read by partners as well: each stands alone, but for what partners/
+// and Solo's trigger refer to, and has examples.
 package schemas
 
 import (
