@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"github.com/dealwright/dealwright/pipeline"
@@ -12,6 +13,7 @@ type SendTestInput struct {
 	CompanyID int64
 	WebhookID int64
 	Event     pipeline.Event
+	Customer  json.RawMessage `json:"customer,omitempty"` // see pipeline.Dispatch
 }
 
 // SendTestResult says how the partner answered.
@@ -37,6 +39,6 @@ func (d *Deliveries) SendTest(ctx context.Context, in SendTestInput) (SendTestRe
 	if err != nil {
 		return SendTestResult{}, Failure(err)
 	}
-	r := d.Sender.Deliver(ctx, pipeline.Dispatch{Test: true, Webhook: w, Event: in.Event})
-	return SendTestResult{Delivered: r.OK(), Attempt: r.Attempt}, nil
+	r := d.Sender.Deliver(ctx, pipeline.Dispatch{Test: true, Webhook: w, Event: in.Event, Customer: in.Customer})
+	return SendTestResult{Delivered: r.Status == pipeline.DeliveryDelivered, Attempt: r.Attempt}, nil
 }

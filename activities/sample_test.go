@@ -14,6 +14,7 @@ import (
 func sampleInput() activities.SendTestInput {
 	return activities.SendTestInput{
 		CompanyID: 3, WebhookID: 12, Event: pipeline.Event{ID: "evt_sample", Type: pipeline.TypeProposalSent, Stream: stream},
+		Customer: json.RawMessage(`{"id":7}`),
 	}
 }
 
@@ -35,6 +36,9 @@ func TestSendTestSendsASampleOnce(t *testing.T) {
 	}{
 		"taken":   {delivered, true, 200},
 		"refused": {failed, false, 500},
+		"nothing to tell": {func(d pipeline.Dispatch) pipeline.Result {
+			return pipeline.Result{DeliveryID: d.DeliveryID, WebhookID: d.Webhook.ID, Status: pipeline.DeliveryDiscarded}
+		}, false, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -48,6 +52,7 @@ func TestSendTestSendsASampleOnce(t *testing.T) {
 			sent := b.sender.sent[0]
 			require.True(t, sent.Test)
 			require.Equal(t, "evt_sample", sent.Event.ID)
+			require.JSONEq(t, `{"id":7}`, string(sent.Customer))
 			require.Equal(t, "whsec_hidden", sent.Webhook.Signing.Secret)
 			require.Zero(t, b.store.records, "it is no delivery")
 			for _, shown := range []any{sampleInput(), out} {

@@ -23,20 +23,31 @@ const maxSecret = 512
 // admit lets a caller in whose key reaches this route. Who they are comes before all else, so
 // that somebody without a key learns nothing about the route.
 func (s *Server) admit(c *gin.Context, route Route) error {
-	if len(route.Roles) == 0 {
+	d := dialectOf(c)
+	if len(route.Roles) == 0 || (d != nil && d.keyLast) {
 		return nil
 	}
 	if err := s.authenticate(c); err != nil {
 		return err
 	}
-	if role := caller(c).Role; !slices.Contains(route.Roles, role) {
-		return pipeline.Errorf(pipeline.CodeForbidden, "a key with the role %s may not do this", role)
+	if err := checkRole(c, route.Roles); err != nil {
+		return err
+	}
+	if d != nil {
+		return nil
 	}
 	return refuseUnknown(c.Request.URL.RawQuery, route.Query)
 }
 
+func checkRole(c *gin.Context, roles []pipeline.Role) error {
+	if role := caller(c).Role; !slices.Contains(roles, role) {
+		return pipeline.Errorf(pipeline.CodeForbidden, "a key with the role %s may not do this", role)
+	}
+	return nil
+}
+
 func (s *Server) authenticate(c *gin.Context) error {
-	secret, err := bearer(c.Request.Header)
+	secret, err := secretIn(c)
 	if err != nil {
 		return err
 	}
@@ -48,14 +59,27 @@ func (s *Server) authenticate(c *gin.Context) error {
 	return nil
 }
 
+// secretIn reads the caller's key from where the route has it.
+func secretIn(c *gin.Context) (string, error) {
+	if d := dialectOf(c); d != nil {
+		return d.secret(c.Request)
+	}
+	return bearer(c.Request)
+}
+
 // bearer reads the key from the Authorization header (RFC 6750).
-func bearer(h http.Header) (string, error) {
-	scheme, secret, _ := strings.Cut(h.Get("Authorization"), " ")
+func bearer(r *http.Request) (string, error) {
+	scheme, secret, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	secret = strings.TrimSpace(secret)
 	if !strings.EqualFold(scheme, "Bearer") || secret == "" {
 		return "", pipeline.Errorf(pipeline.CodeUnauthenticated, "send an API key: Authorization: Bearer dw_…")
 	}
-	if len(secret) > maxSecret || !isVisibleASCII(secret) {
+	return checkSecret(secret)
+}
+
+// checkSecret refuses what cannot be a key.
+func checkSecret(secret string) (string, error) {
+	if secret == "" || len(secret) > maxSecret || !isVisibleASCII(secret) {
 		return "", pipeline.Errorf(pipeline.CodeUnauthenticated, "the API key is unknown or was revoked")
 	}
 	return secret, nil
@@ -85,7 +109,7 @@ func isVersioned(c *gin.Context) bool { return strings.HasPrefix(c.Request.URL.P
 // secure sets the headers that keep browsers and caches from making more of an answer than it is.
 func secure(c *gin.Context) {
 	c.Header("X-Content-Type-Options", "nosniff")
-	if isVersioned(c) {
+	if isVersioned(c) || dialectOf(c) != nil {
 		c.Header("Cache-Control", "no-store")
 	}
 }

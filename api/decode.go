@@ -111,13 +111,13 @@ func readBody(r *http.Request) ([]byte, error) {
 		return nil, invalid("the body ends too early")
 	}
 	if len(body) > maxBody {
-		return nil, tooLarge(r)
+		return nil, tooLarge(r, maxBody)
 	}
 	return body, nil
 }
 
-func tooLarge(r *http.Request) error {
-	refusal := pipeline.Errorf(pipeline.CodeTooLarge, "a body may have up to %d bytes", maxBody)
+func tooLarge(r *http.Request, most int) error {
+	refusal := pipeline.Errorf(pipeline.CodeTooLarge, "a body may have up to %d bytes", most)
 	// What cannot be read is of no interest: the answer is the same.
 	if _, err := io.CopyN(io.Discard, r.Body, maxExcess); err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("%w (and reading on failed: %w)", refusal, err)
@@ -131,6 +131,10 @@ func checkContentType(h http.Header) error {
 	if err != nil || kind != "application/json" || (given && !strings.EqualFold(charset, "utf-8")) {
 		return pipeline.Errorf(pipeline.CodeUnsupportedMediaType, "send JSON in UTF-8: Content-Type: application/json")
 	}
+	return checkEncoding(h)
+}
+
+func checkEncoding(h http.Header) error {
 	if encoding := h.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
 		return pipeline.Errorf(pipeline.CodeUnsupportedMediaType, "send the body as it is, without a Content-Encoding")
 	}

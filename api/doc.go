@@ -9,6 +9,9 @@
 //   - customers.go, proposals.go, transitions.go, …: one file for each group of routes.
 //   - problem.go: the one place that turns an error into a status and a problem document.
 //
+// The compat_*.go files are the routes of other systems; what they have in common, and what they
+// do in their own way, is in compat.go.
+//
 // Commands go to the engine and reads to the store; what each has to offer is declared in
 // ports.go.
 package api

@@ -27,6 +27,7 @@ type fakeStore struct {
 	gaps       pipeline.Gaps
 	stats      []pipeline.StatsHour
 	remembered map[string]*remembered
+	contracts  fakeContracts
 	asks       []any   // the questions about replays, gaps, statistics, starts and rotations
 	released   []int64 // what UpdateWebhook, EnableWebhook and DisableWebhook answer
 	broken     error   // what everything but Authenticate answers
@@ -359,6 +360,7 @@ type fakeEngine struct {
 	repeats   bool // as Temporal's client does where the first answer was lost
 	submitted []workflows.Submission
 	woken     []int64
+	begun     []string // the workflows of inbound and documents
 	samples   []workflows.TestInput
 	answer    workflows.TestResult // to samples
 }

@@ -75,6 +75,9 @@ func FuzzRequests(f *testing.F) {
 	f.Add("/v1/webhooks/103/stats", "hours=168", "k", "r")
 	f.Add("/v1/webhooks/103/replays/00", "limit=500&cursor=AA", "k", "r")
 	f.Add("/v1/webhooks/103/rotate-secret", "overlap=24h", "\x00", "r")
+	f.Add("/hooks/1/", "limit=%zz;", "k", "r")
+	f.Add("/apidata.php", "action=subscribe_customer&api_key=%ff&api_key=x", "k", "r")
+	f.Add("/api_trigger_events/0x1", "", "k", "r")
 	f.Add("/v1/customers/%2e%2e/x", "q=%ff&q=;", "ü", "..")
 	f.Add("/v1/proposals//documents", "status=sold&contract_status=voided&customer_id=1e3", "k", "r")
 	f.Fuzz(func(t *testing.T, path, query, key, id string) {
@@ -86,6 +89,12 @@ func FuzzRequests(f *testing.F) {
 			r.server.Drain() // nobody has to wait for it
 		}
 		before := len(r.store.events)
+		if isCompat(path) {
+			if a := r.get("/", target, header("X-Request-ID", id)); a.status >= http.StatusBadRequest {
+				a.refused(path, a.status)
+			}
+			return
+		}
 		answered(t, r, r.get("/", target, idempotencyKey(key), header("X-Request-ID", id)), before)
 		answered(t, r, r.post("/", `{"type":"email.sent"}`, target, idempotencyKey(key)), before)
 	})

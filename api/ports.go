@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"io"
 	"time"
 
 	"github.com/dealwright/dealwright/pipeline"
@@ -20,6 +21,9 @@ type Store interface {
 	ReplayStore
 	ReportStore
 	DeliveryStore
+	ConnectionStore
+	InboxStore
+	DocumentStore
 }
 
 // KeyStore knows companies and their API keys.
@@ -105,10 +109,43 @@ type DeliveryStore interface {
 	Resend(ctx context.Context, companyID, partnerKey, id int64) (pipeline.Delivery, error)
 }
 
+// ConnectionStore keeps connections to providers of contracts.
+type ConnectionStore interface {
+	CreateConnection(
+		ctx context.Context, c pipeline.Connection, idem pipeline.Idempotency,
+	) (created pipeline.Connection, replayed bool, err error)
+	Connection(ctx context.Context, companyID, id int64) (pipeline.Connection, error)
+	ConnectionByToken(ctx context.Context, token string) (pipeline.Connection, error)
+	Connections(ctx context.Context, companyID int64, page pipeline.Page) ([]pipeline.Connection, error)
+	DeleteConnection(ctx context.Context, companyID, id int64) error
+}
+
+// InboxStore keeps what providers tell us. CodeConflict means that it came to something already.
+type InboxStore interface {
+	KeepInbound(ctx context.Context, in pipeline.Inbound, hash []byte) (kept pipeline.Inbound, repeated bool, err error)
+	Inbound(ctx context.Context, companyID, id int64) (pipeline.Inbound, error)
+	Inbox(ctx context.Context, q pipeline.InboundQuery) ([]pipeline.Inbound, error)
+	RetryInbound(ctx context.Context, companyID, id int64) (pipeline.Inbound, error)
+}
+
+// DocumentStore knows which documents we have. A partnerKey other than 0 finds only those that its
+// webhooks were told of.
+type DocumentStore interface {
+	Document(ctx context.Context, companyID, partnerKey int64, uuid string) (pipeline.KeptDocument, error)
+	RetryDocument(ctx context.Context, companyID int64, uuid string) (pipeline.KeptDocument, error)
+}
+
+// Documents has the bytes of documents, by their SHA-256 in hex.
+type Documents interface {
+	Read(ctx context.Context, sha256 string) (io.ReadSeekCloser, error)
+}
+
 // Engine drives the lifecycles. Its errors too have a *pipeline.Error in their chain.
 type Engine interface {
 	Submit(ctx context.Context, s workflows.Submission) (workflows.Outcome, error)
 	WakeWebhook(ctx context.Context, webhookID int64) error
+	HandleInbound(ctx context.Context, inboundID int64) error
+	KeepDocument(ctx context.Context, companyID int64, uuid string) error
 	SendTest(ctx context.Context, t workflows.TestInput) (workflows.TestResult, error)
 	Ping(ctx context.Context) error
 }

@@ -61,21 +61,37 @@ func (s *Server) fail(c *gin.Context, err error) {
 	if p.Status >= http.StatusInternalServerError {
 		c.Set(failureKey, err)
 	}
-	b, err := json.Marshal(p)
-	if err != nil { // a struct of texts and numbers: it cannot fail
+	c.Abort()
+	if d := dialectOf(c); d != nil {
+		explainStatus(c, p.Status, d.challenge)
+		d.fail(c, p)
+		return
+	}
+	explainStatus(c, p.Status, bearerChallenge)
+	writeAs(c, p.Status, contentTypeProblem, p)
+}
+
+// writeJSON sends a value that has nothing in it but texts, numbers and the like, as JSON.
+func writeJSON(c *gin.Context, status int, v any) { writeAs(c, status, "application/json", v) }
+
+func writeAs(c *gin.Context, status int, contentType string, v any) {
+	b, err := json.Marshal(v)
+	if err != nil { // which cannot be
 		c.AbortWithStatus(http.StatusInternalServerError)
 		return
 	}
-	explainStatus(c, p.Status)
-	c.Abort()
-	c.Data(p.Status, contentTypeProblem, b)
+	c.Data(status, contentType, b)
 }
 
-// explainStatus sets the headers that go with a status.
-func explainStatus(c *gin.Context, status int) {
+// bearerChallenge asks for a key as our own routes take it.
+const bearerChallenge = `Bearer realm="dealwright"` //nolint:gosec // it asks for a credential and is none
+
+// explainStatus sets the headers that go with a status; challenge is for those who did not say
+// who they are.
+func explainStatus(c *gin.Context, status int, challenge string) {
 	switch status {
 	case http.StatusUnauthorized:
-		c.Header("WWW-Authenticate", `Bearer realm="dealwright"`)
+		c.Header("WWW-Authenticate", challenge)
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
 		c.Header("Retry-After", "1")
 	}

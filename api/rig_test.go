@@ -49,7 +49,7 @@ func newRig(tb testing.TB) *rig {
 	}}
 	r := &rig{t: tb, store: store, engine: &fakeEngine{store: store}, logged: &logBuffer{}}
 	server, err := api.New(api.Config{
-		Store: store, Engine: r.engine, Targets: fakeTargets{}, Version: "v1.2.3",
+		Store: store, Engine: r.engine, Targets: fakeTargets{}, Documents: fakeBucket{}, Version: "v1.2.3",
 		Logger: slog.New(slog.NewJSONHandler(r.logged, nil)), Now: func() time.Time { return now },
 	})
 	require.NoError(tb, err)

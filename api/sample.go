@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -16,34 +17,58 @@ import (
 const samplePosition = 1
 
 // sample makes an event that never happened, out of the examples of the schemas: as if it had
-// happened now, to a company's example customer, proposal or webhook. Each has an id of its own.
-func sample(t pipeline.EventType, companyID int64, now time.Time) (pipeline.Event, error) {
+// happened now, to a company's example customer, proposal or webhook, such as the webhook can be
+// told of. Each has an id of its own. The customer's state comes beside it.
+func sample(w pipeline.Webhook, t pipeline.EventType, now time.Time) (e pipeline.Event, customer json.RawMessage, err error) {
 	payload, err := schemas.Example(t)
 	if err != nil {
-		return pipeline.Event{}, err
+		return pipeline.Event{}, nil, err
 	}
-	e := pipeline.Event{
-		Type: t, Timestamp: now, RecordedAt: now, Position: samplePosition, CompanyID: companyID, Payload: payload,
+	e = pipeline.Event{
+		Type: t, Timestamp: now, RecordedAt: now, Position: samplePosition, CompanyID: w.CompanyID, Payload: payload,
 	}
-	switch kind := sampleKind(t); kind {
+	switch name := sampleName(w, t); name.Kind {
 	case pipeline.KindCustomer:
 		err = happenToCustomer(&e)
+		customer = e.State
 	case pipeline.KindProposal:
-		err = happenToProposal(&e)
+		if err = happenToProposal(&e, name.While); err == nil {
+			customer, err = sampleCustomer(e)
+		}
 	default:
 		err = happenToWebhook(&e)
 	}
 	e.ID = pipeline.EventID(e.Stream, "sample "+uuid.NewString())
-	return e, err
+	return e, customer, err
 }
 
-// sampleKind is what an event of the type is mostly about.
-func sampleKind(t pipeline.EventType) pipeline.Kind {
+// sampleName is a name by which the webhook is told of events of the type, with the kind of
+// entity that they are mostly about where the name leaves that open.
+func sampleName(w pipeline.Webhook, t pipeline.EventType) pipeline.Name {
 	entry, ok := pipeline.Lookup(t)
 	if !ok { // operational
-		return pipeline.KindWebhook
+		return pipeline.Name{Kind: pipeline.KindWebhook}
 	}
-	return entry.Kinds[0]
+	var name pipeline.Name
+	if w.Format == pipeline.FormatSolarProof { // the one that narrows its names down
+		name = entry.Names.SolarProof[0]
+	}
+	name.Kind = cmp.Or(name.Kind, entry.Kinds[0])
+	return name
+}
+
+// sampleCustomer is the customer of a sample of a proposal's event.
+func sampleCustomer(e pipeline.Event) (json.RawMessage, error) {
+	var customer pipeline.Customer
+	if err := example(pipeline.KindCustomer, &customer); err != nil {
+		return nil, err
+	}
+	customer.ID, customer.CompanyID = int64(e.CustomerID), e.CompanyID
+	b, err := json.Marshal(customer)
+	if err != nil {
+		return nil, fmt.Errorf("encode customer of a sample: %w", err)
+	}
+	return b, nil
 }
 
 func happenToCustomer(e *pipeline.Event) error {
@@ -59,10 +84,15 @@ func happenToCustomer(e *pipeline.Event) error {
 	return happenTo(e, customer)
 }
 
-func happenToProposal(e *pipeline.Event) error {
+// happenToProposal makes the event one of the example proposal, which is in the state while where
+// that is not empty.
+func happenToProposal(e *pipeline.Event, while string) error {
 	var proposal pipeline.Proposal
 	if err := example(pipeline.KindProposal, &proposal); err != nil {
 		return err
+	}
+	if while != "" {
+		proposal.Status = while
 	}
 	proposal.CompanyID = e.CompanyID
 	e.CustomerID, e.ProposalID = pipeline.ID(proposal.CustomerID), pipeline.ID(proposal.ID)

@@ -3,6 +3,7 @@ package api
 import (
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,24 +15,27 @@ import (
 
 // Config says what the API stands on. Store, Engine and Targets are required.
 type Config struct {
-	Store    Store
-	Engine   Engine
-	Targets  Targets
-	Logger   *slog.Logger         // nil: nothing is logged
-	Registry *prometheus.Registry // what /metrics shows, and where our own metrics go; nil: a new one
-	Version  string
-	Now      func() time.Time // nil: time.Now
+	Store   Store
+	Engine  Engine
+	Targets Targets
+	// Documents is where signed documents are kept; nil: there are none to be had here.
+	Documents Documents
+	Logger    *slog.Logger         // nil: nothing is logged
+	Registry  *prometheus.Registry // what /metrics shows, and where our own metrics go; nil: a new one
+	Version   string
+	Now       func() time.Time // nil: time.Now
 }
 
 // Server answers the API's requests. It is safe for concurrent use.
 type Server struct {
-	store    Store
-	engine   Engine
-	targets  Targets
-	logger   *slog.Logger
-	registry *prometheus.Registry
-	version  string
-	now      func() time.Time
+	store     Store
+	engine    Engine
+	targets   Targets
+	documents Documents
+	logger    *slog.Logger
+	registry  *prometheus.Registry
+	version   string
+	now       func() time.Time
 
 	router     *gin.Engine
 	metrics    metrics
@@ -47,7 +51,7 @@ type Server struct {
 // has other metrics of our names.
 func New(cfg Config) (*Server, error) {
 	s := &Server{
-		store: cfg.Store, engine: cfg.Engine, targets: cfg.Targets,
+		store: cfg.Store, engine: cfg.Engine, targets: cfg.Targets, documents: cfg.Documents,
 		logger: cfg.Logger, registry: cfg.Registry, version: cfg.Version, now: cfg.Now,
 		watcher:  newWatcher(cfg.Store.LastPosition),
 		draining: make(chan struct{}),
@@ -109,7 +113,7 @@ func (s *Server) Routes() []Route {
 	deliveries := append([]string{"webhook_id", "status", "event_id"}, paged...)
 	gaps := append([]string{"after", "until"}, paged...)
 	feed := []string{"after", "types", "limit", "wait"}
-	return []Route{
+	return append(append(compatRoutes(s), s.contractRoutes()...), []Route{
 		{http.MethodPost, "/v1/customers", drivers, nil, s.createCustomer},
 		{http.MethodGet, "/v1/customers", drivers, customers, s.listCustomers},
 		{http.MethodGet, "/v1/customers/:id", drivers, nil, s.getCustomer},
@@ -163,7 +167,34 @@ func (s *Server) Routes() []Route {
 		{http.MethodGet, "/readyz", open, nil, s.readyz},
 		{http.MethodHead, "/readyz", open, nil, s.readyz},
 		{http.MethodGet, "/metrics", open, nil, s.showMetrics},
+	}...)
+}
+
+// compatRoutes are those of other systems; see dialect. Their clients may write a path with and
+// without a slash at its end, and parameters that are not known are passed over.
+func compatRoutes(s *Server) []Route {
+	either := []Route{
+		{http.MethodPost, "/hooks", subscribers, nil, s.createHook},
+		{http.MethodGet, "/hooks", subscribers, nil, s.listHooks},
+		{http.MethodGet, "/hooks/:id", subscribers, nil, s.getHook},
+		{http.MethodPut, "/hooks/:id", subscribers, nil, s.changeHook},
+		{http.MethodDelete, "/hooks/:id", subscribers, nil, s.deleteHook},
+
+		{http.MethodPost, "/api_trigger_events", subscribers, nil, s.createTrigger},
+		{http.MethodGet, "/api_trigger_events", subscribers, nil, s.listTriggers},
+		{http.MethodGet, "/api_trigger_events/:id", subscribers, nil, s.getTrigger},
+		{http.MethodPut, "/api_trigger_events/:id", subscribers, nil, s.changeTrigger},
+		{http.MethodDelete, "/api_trigger_events/:id", subscribers, nil, s.deleteTrigger},
 	}
+	routes := append(slices.Clone(either),
+		Route{http.MethodPost, "/apidata.php", subscribers, nil, s.solarProof},
+		Route{http.MethodDelete, "/apidata.php", subscribers, nil, s.solarProof},
+	)
+	for _, route := range either {
+		route.Path += "/"
+		routes = append(routes, route)
+	}
+	return routes
 }
 
 func (s *Server) newRouter() *gin.Engine {
@@ -201,7 +232,7 @@ func (s *Server) noRoute(c *gin.Context) {
 
 // noMethod: which methods a route has is in the Allow header already, put there by gin.
 func (s *Server) noMethod(c *gin.Context) {
-	if isVersioned(c) {
+	if d := dialectOf(c); isVersioned(c) || (d != nil && !d.keyLast) {
 		if err := s.authenticate(c); err != nil {
 			s.fail(c, err)
 			return

@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/gin-gonic/gin"
 
@@ -59,8 +60,14 @@ type sampleSent struct {
 	Attempt   pipeline.Attempt `json:"attempt"`
 }
 
+// canBeTold reports that the format of a webhook has a name for events of the type, and that the
+// webhook, where it is for one name only, is for that one.
+func canBeTold(w pipeline.Webhook, t pipeline.EventType) bool {
+	return w.Format == pipeline.FormatNative || slices.Contains(w.Types(), t)
+}
+
 // testWebhook answers POST /v1/webhooks/{id}/test: it sends a sample of a type, whether or not
-// the webhook is active or subscribed to it, and answers with what came of it.
+// the webhook is active or its events name it, and answers with what came of it.
 func (s *Server) testWebhook(c *gin.Context) error {
 	w, err := s.webhook(c)
 	if err != nil {
@@ -72,11 +79,18 @@ func (s *Server) testWebhook(c *gin.Context) error {
 	if _, err := decode(c, schemas.TestWebhook, &in); err != nil {
 		return err
 	}
-	e, err := sample(in.Type, w.CompanyID, s.clock())
+	if !canBeTold(w, in.Type) {
+		return pipeline.Invalid(pipeline.FieldError{
+			Pointer: "/type", Detail: "is nothing that this webhook, of the format " + w.Format + ", can be told of",
+		})
+	}
+	e, customer, err := sample(w, in.Type, s.clock())
 	if err != nil {
 		return err
 	}
-	result, err := s.engine.SendTest(c.Request.Context(), workflows.TestInput{CompanyID: w.CompanyID, WebhookID: w.ID, Event: e})
+	result, err := s.engine.SendTest(c.Request.Context(), workflows.TestInput{
+		CompanyID: w.CompanyID, WebhookID: w.ID, Event: e, Customer: customer,
+	})
 	if err != nil {
 		return err
 	}

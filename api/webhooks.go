@@ -19,6 +19,7 @@ const webhooksPath = "/v1/webhooks/"
 // newWebhook is the body of POST /v1/webhooks.
 type newWebhook struct {
 	webhookSettings
+	formatSettings
 
 	URL         string        `json:"url"`
 	Events      []string      `json:"events"`
@@ -33,7 +34,7 @@ type newWebhook struct {
 type createdWebhook struct {
 	pipeline.Webhook
 
-	Secret string `json:"secret"`
+	Secret pipeline.Text `json:"secret"` // null where it has none
 }
 
 // createWebhook answers POST /v1/webhooks. The webhook belongs to the caller's key.
@@ -61,40 +62,78 @@ func (s *Server) createWebhook(c *gin.Context) error {
 	} else if start.Past {
 		s.wake(ctx, w.ID)
 	}
-	return created(c, webhooksPath, w.ID, createdWebhook{Webhook: w, Secret: w.Signing.Secret})
+	return created(c, webhooksPath, w.ID, createdWebhook{Webhook: w, Secret: pipeline.Text(w.Signing.Secret)})
 }
 
 // newWebhook puts a webhook together, with what its owner left out filled in, and refuses what
 // cannot be.
 func (s *Server) newWebhook(ctx context.Context, owner pipeline.Key, in newWebhook) (pipeline.Webhook, error) {
-	w := pipeline.Webhook{
-		CompanyID: owner.CompanyID, KeyID: owner.ID,
-		URL: in.URL, Format: in.Format, Timeout: pipeline.DefaultTimeout, MaxConcurrency: pipeline.DefaultMaxConcurrency,
-		Active: in.Active == nil || *in.Active, Description: in.Description,
-	}
-	if w.Format == "" {
-		w.Format = pipeline.FormatNative
-	}
-	var errs [3]error
-	w.Events, errs[0] = subscription(in.Events)
-	w.Signing.Secret, errs[1] = secretOr(in.Secret)
-	w, errs[2] = in.apply(w, s.now())
+	w := webhookOf(owner, in.Format, in.URL)
+	w.Active, w.Description = in.Active == nil || *in.Active, in.Description
+	var errs [4]error
+	w = in.formatSettings.apply(w)
+	errs[0] = pipeline.CheckFormat(w)
+	w.Events, errs[1] = subscription(w, in.Events)
+	w.Signing.Secret, errs[2] = secretOf(w.Format, in.Secret)
+	w, errs[3] = in.webhookSettings.apply(w, s.now())
 	if err := allInvalid(errs[:]...); err != nil {
 		return w, err
 	}
 	return w, allInvalid(s.targets.VetURL(ctx, w.URL), s.vetTokens(ctx, w.Auth))
 }
 
-// subscription checks the patterns of a webhook and drops those that are there twice.
-func subscription(patterns []string) ([]string, error) {
+// webhookOf is a webhook of which its owner has said no more than this.
+func webhookOf(owner pipeline.Key, format, url string) pipeline.Webhook {
+	if format == "" {
+		format = pipeline.FormatNative
+	}
+	return pipeline.Webhook{
+		CompanyID: owner.CompanyID, KeyID: owner.ID, URL: url, Format: format,
+		Timeout: pipeline.DefaultTimeout, MaxConcurrency: pipeline.DefaultMaxConcurrency, Active: true,
+	}
+}
+
+// subscription is what a webhook subscribes to: the types that its EventName comes to, where it
+// has one, or else the patterns, of which those that are there twice are dropped. Each has to
+// stand for something that the webhook's format can say.
+func subscription(w pipeline.Webhook, patterns []string) ([]string, error) {
+	if w.EventName != "" {
+		if patterns != nil {
+			return nil, pipeline.Invalid(pipeline.FieldError{Pointer: "/events", Detail: "follow from event_name: give one of the two"})
+		}
+		return typesOf(w), nil
+	}
+	var wrong []pipeline.FieldError
 	for i, pattern := range patterns {
-		if len(matching(pattern)) == 0 {
-			return nil, pipeline.Invalid(pipeline.FieldError{
-				Pointer: fmt.Sprintf("/events/%d", i), Detail: "is no event type and no family of them",
-			})
+		if fault := unspeakable(w.Format, pattern); fault != "" {
+			wrong = append(wrong, pipeline.FieldError{Pointer: fmt.Sprintf("/events/%d", i), Detail: fault})
 		}
 	}
-	return once(patterns), nil
+	return once(patterns), pipeline.Invalid(wrong...)
+}
+
+// unspeakable says why a pattern is nothing to subscribe to, and nothing where it is.
+func unspeakable(format, pattern string) string {
+	types := matching(pattern)
+	if len(types) == 0 {
+		return "is no event type and no family of them"
+	}
+	for _, t := range types {
+		if pipeline.Speaks(format, pipeline.EventType(t)) {
+			return ""
+		}
+	}
+	return "is nothing that " + format + " has a name for"
+}
+
+// typesOf are the event types that a webhook can be told of, as a subscription.
+func typesOf(w pipeline.Webhook) []string {
+	types := w.Types()
+	out := make([]string, len(types))
+	for i, t := range types {
+		out[i] = string(t)
+	}
+	return out
 }
 
 // once drops what is there twice.
@@ -143,6 +182,7 @@ func (s *Server) webhook(c *gin.Context) (pipeline.Webhook, error) {
 // webhookPatch is the body of PATCH /v1/webhooks/{id}: what is there is changed.
 type webhookPatch struct {
 	webhookSettings
+	formatSettings
 
 	URL         string                        `json:"url"`
 	Events      []string                      `json:"events"`
@@ -162,33 +202,43 @@ func (s *Server) patchWebhook(c *gin.Context) error {
 		return err
 	}
 	ctx := c.Request.Context()
-	wanted, err := in.applyTo(w, s.now())
+	change := func(w pipeline.Webhook) (pipeline.Webhook, error) { return in.applyTo(w, s.now()) }
+	wanted, err := change(w)
 	if err != nil {
 		return err
 	}
-	if err := s.vetChange(ctx, in, w, wanted); err != nil {
+	if err := s.vetChange(ctx, w, wanted); err != nil {
 		return err
 	}
-	// Applied once more, to the webhook as it stands then: what was changed meanwhile, by another
-	// request or by an answer of 410, stays.
-	changed, wake, err := s.store.UpdateWebhook(ctx, w.CompanyID, w.ID, func(w pipeline.Webhook) (pipeline.Webhook, error) {
-		return in.applyTo(w, s.now())
-	})
+	changed, err := s.changeWebhook(ctx, w, change)
 	if err != nil {
 		return err
+	}
+	return answer(c, http.StatusOK, changed)
+}
+
+// changeWebhook writes what a change makes of a webhook as it stands by then, and wakes those that
+// have something to do now: what was changed since it was read, by another request or by an
+// answer of 410, stays.
+func (s *Server) changeWebhook(
+	ctx context.Context, w pipeline.Webhook, change func(pipeline.Webhook) (pipeline.Webhook, error),
+) (pipeline.Webhook, error) {
+	changed, wake, err := s.store.UpdateWebhook(ctx, w.CompanyID, w.ID, change)
+	if err != nil {
+		return w, err
 	}
 	s.wake(ctx, wake...)
-	return answer(c, http.StatusOK, changed)
+	return changed, nil
 }
 
 // vetChange looks at new addresses alone: one that was fine may be saved with the rest again,
 // though its name resolves to nothing at the moment.
-func (s *Server) vetChange(ctx context.Context, in webhookPatch, before, after pipeline.Webhook) error {
+func (s *Server) vetChange(ctx context.Context, before, after pipeline.Webhook) error {
 	var errs [2]error
 	if after.URL != before.URL {
 		errs[0] = s.targets.VetURL(ctx, after.URL)
 	}
-	if in.Auth.Set {
+	if after.Auth != before.Auth {
 		errs[1] = s.vetTokens(ctx, after.Auth)
 	}
 	return allInvalid(errs[:]...)
@@ -208,11 +258,13 @@ func (in webhookPatch) applyTo(w pipeline.Webhook, now time.Time) (pipeline.Webh
 	if in.Description.Set {
 		w.Description = in.Description.Value
 	}
-	var errs [2]error
-	if in.Events != nil {
-		w.Events, errs[0] = subscription(in.Events)
+	var errs [3]error
+	w = in.formatSettings.apply(w)
+	errs[0] = pipeline.CheckFormat(w)
+	if in.Events != nil || w.EventName != "" {
+		w.Events, errs[1] = subscription(w, in.Events)
 	}
-	w, errs[1] = in.apply(w, now)
+	w, errs[2] = in.webhookSettings.apply(w, now)
 	return w, allInvalid(errs[:]...)
 }
 
@@ -235,10 +287,9 @@ func (s *Server) deleteWebhook(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.store.DeleteWebhook(c.Request.Context(), w.CompanyID, w.ID); err != nil {
+	if err := s.unsubscribe(c.Request.Context(), w); err != nil {
 		return err
 	}
-	s.wake(c.Request.Context(), w.ID) // a workflow that sleeps until a next attempt ends now
 	c.Status(http.StatusNoContent)
 	return nil
 }

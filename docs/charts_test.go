@@ -21,7 +21,7 @@ func TestPartsSayWhatTheCodeSays(t *testing.T) {
 	t.Parallel()
 	for file, parts := range map[string]map[string]string{
 		"architecture.md": parts(),
-		"partners.md":     {"worst endpoints": worstEndpoints(t)},
+		"partners.md":     partnerParts(t),
 	} {
 		b, err := os.ReadFile(file)
 		require.NoError(t, err)

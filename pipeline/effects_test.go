@@ -198,7 +198,8 @@ func TestWhatEventsDoToAProposal(t *testing.T) {
 			`{"credit_status":"ran","credit_outcome":"declined"}`,
 		},
 		"contract requested": {
-			toProposal["selected"], "contract.requested", `{"template":"nsw"}`, `{"template":"nsw"}`, `{"contract_status":"requested"}`,
+			toProposal["selected"], "contract.requested", `{"template":"nsw"}`, `{"template":"nsw"}`,
+			`{"contract_status":"requested","contract_requested_at":"2026-11-21T09:00:00Z"}`,
 		},
 		"contract sent": {
 			toProposal["selected"] + " contract.requested", "contract.sent", `{"envelope_id":"e1"}`, `{"envelope_id":"e1"}`,

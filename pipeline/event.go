@@ -79,19 +79,22 @@ type Cause struct {
 
 // Command asks for an event to happen. Data has the fields that a caller may give for that
 // type, already checked against the type's schema; OccurredAt is when it happened, UTC.
+// Implied is not for callers: see Event.
 type Command struct {
 	Type       EventType       `json:"type"`
 	Data       json.RawMessage `json:"data,omitempty"`
 	Actor      Actor           `json:"actor"`
 	Cause      Cause           `json:"cause,omitzero"`
 	OccurredAt time.Time       `json:"occurred_at"`
+	Implied    bool            `json:"implied,omitempty"`
 }
 
 // Event is something that happened, as the store keeps it and as the API shows it.
 //
 // Version counts the events of one stream from 1 without gaps ("seq" on the wire, where a
 // partner uses it to see a gap). Position orders all events that a company can see; the
-// store gives it, as it gives RecordedAt. State is the entity after the event.
+// store gives it, as it gives RecordedAt. State is the entity after the event. Implied says that
+// nobody reported it: it follows from a fact that a provider reported.
 type Event struct {
 	ID         string          `json:"id"`
 	Type       EventType       `json:"type"`
@@ -105,6 +108,7 @@ type Event struct {
 	ProposalID ID              `json:"proposal_id"`
 	Actor      Actor           `json:"actor"`
 	Cause      *Cause          `json:"cause"`
+	Implied    bool            `json:"implied,omitempty"`
 	State      json.RawMessage `json:"state"`
 	Payload    json.RawMessage `json:"payload"`
 }
@@ -176,6 +180,7 @@ func Next[S State[S]](s S, cmd Command, commandID string) (Event, S, error) {
 		Version:    ref.Version + 1,
 		CustomerID: ID(ref.CustomerID),
 		Actor:      cmd.Actor,
+		Implied:    cmd.Implied,
 		Payload:    data,
 	}
 	if ref.Kind == KindProposal {

@@ -53,6 +53,9 @@ func (h Health) After(results []Result, slow bool, p HealthPolicy, now time.Time
 	next.Slow = slow
 	failed, gone := 0, false
 	for _, r := range results {
+		if r.Status == DeliveryDiscarded { // it was not asked, so it showed nothing
+			continue
+		}
 		if r.OK() {
 			next.Failures, next.FailingSince = 0, Instant{}
 			continue

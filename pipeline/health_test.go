@@ -49,6 +49,11 @@ func TestHealthAfterAttempts(t *testing.T) {
 			results: []pipeline.Result{failed(healthNow), delivered(), failed(healthNow)},
 			after:   pipeline.Health{Failures: 1, FailingSince: pipeline.Instant(healthNow)},
 		},
+		"what was not sent shows nothing": {
+			before:  pipeline.Health{Failures: 8, FailingSince: since},
+			results: []pipeline.Result{{Status: pipeline.DeliveryDiscarded}},
+			after:   pipeline.Health{Failures: 8, FailingSince: since},
+		},
 		"the tenth in a row opens the circuit and is told": {
 			before:  pipeline.Health{Failures: 8, FailingSince: since},
 			results: repeat(failed(healthNow), 2),

@@ -8,27 +8,28 @@ import (
 // Proposal is the state of a proposal: the fold of its events, and what the API shows.
 // It moves along three tracks at once: Status, ContractStatus and CreditStatus.
 type Proposal struct {
-	ID             int64      `json:"id"`
-	UUID           string     `json:"uuid"`
-	CompanyID      int64      `json:"company_id"`
-	CustomerID     int64      `json:"customer_id"`
-	CustomerUUID   string     `json:"customer_uuid"`
-	Nickname       Text       `json:"nickname"`
-	SiteAddress    Text       `json:"site_address"`
-	System         Object     `json:"system"`
-	Price          Money      `json:"price"`
-	Status         string     `json:"status"`
-	ContractStatus string     `json:"contract_status"`
-	CreditStatus   string     `json:"credit_status"`
-	CreditOutcome  Text       `json:"credit_outcome"`
-	LinkURL        Text       `json:"link_url"`
-	EnvelopeID     Text       `json:"envelope_id"`
-	SignedAt       Instant    `json:"signed_at"`
-	SoldAt         Instant    `json:"sold_at"`
-	Documents      []Document `json:"documents"`
-	Version        int64      `json:"version"`
-	CreatedAt      time.Time  `json:"created_at"`
-	UpdatedAt      time.Time  `json:"updated_at"`
+	ID                  int64      `json:"id"`
+	UUID                string     `json:"uuid"`
+	CompanyID           int64      `json:"company_id"`
+	CustomerID          int64      `json:"customer_id"`
+	CustomerUUID        string     `json:"customer_uuid"`
+	Nickname            Text       `json:"nickname"`
+	SiteAddress         Text       `json:"site_address"`
+	System              Object     `json:"system"`
+	Price               Money      `json:"price"`
+	Status              string     `json:"status"`
+	ContractStatus      string     `json:"contract_status"`
+	CreditStatus        string     `json:"credit_status"`
+	CreditOutcome       Text       `json:"credit_outcome"`
+	LinkURL             Text       `json:"link_url"`
+	ContractRequestedAt Instant    `json:"contract_requested_at"`
+	EnvelopeID          Text       `json:"envelope_id"`
+	SignedAt            Instant    `json:"signed_at"`
+	SoldAt              Instant    `json:"sold_at"`
+	Documents           []Document `json:"documents"`
+	Version             int64      `json:"version"`
+	CreatedAt           time.Time  `json:"created_at"`
+	UpdatedAt           time.Time  `json:"updated_at"`
 }
 
 // Document is a contract document of the proposal; Stored says that we keep its bytes.
@@ -201,7 +202,7 @@ func (p Proposal) applyPayload(e Event) (Proposal, error) {
 		p.CreditOutcome = Text(d.Outcome)
 		return p, err
 	case TypeContractRequested: // a new contract: what the voided one had is history
-		p.EnvelopeID, p.SignedAt, p.Documents = "", Instant{}, []Document{}
+		p.ContractRequestedAt, p.EnvelopeID, p.SignedAt, p.Documents = Instant(e.Timestamp), "", Instant{}, []Document{}
 	case TypeContractSent:
 		d, err := decodeEvent[ContractSent](e)
 		p.EnvelopeID = Text(d.EnvelopeID)

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"encoding/json"
 	"strings"
 	"time"
 )
@@ -17,6 +18,12 @@ type Webhook struct {
 	Events    []string `json:"events"`
 	Filter    Object   `json:"filter"` // see CheckFilter; empty: every event of the types
 	Format    string   `json:"format"`
+
+	// What some formats leave to the webhook; empty where the format does not.
+	ContentType string `json:"content_type,omitempty"` // Solve360: a Content… value
+	EventName   string `json:"event_name,omitempty"`   // the one event that it is told of, in its system's words
+	Constraint  string `json:"constraint,omitempty"`   // Solve360: constrainttype
+	Method      string `json:"method,omitempty"`       // Sighten: POST, PUT or PATCH
 
 	Signing           Signing           `json:"-"`
 	Auth              Auth              `json:"auth"`
@@ -81,7 +88,9 @@ const (
 	DeliveryExhausted  DeliveryStatus = "exhausted"  // every attempt of the schedule failed
 	DeliveryHeld       DeliveryStatus = "held"       // kept while the webhook is disabled
 	DeliverySuperseded DeliveryStatus = "superseded" // a newer event made it pointless
-	DeliveryDiscarded  DeliveryStatus = "discarded"  // its webhook was deleted, or enabled without what was held
+	// DeliveryDiscarded: its webhook was deleted, or enabled without what was held, or is one of
+	// Solve360's and was disabled, or its format turned out to have nothing to say of the event.
+	DeliveryDiscarded DeliveryStatus = "discarded"
 )
 
 // Delivery is one event on its way to one webhook.
@@ -116,6 +125,10 @@ type Dispatch struct {
 	Test       bool // a sample: flagged as such to the partner, and no delivery of the store
 	Webhook    Webhook
 	Event      Event
+	// Customer is the state of the event's customer when the event was recorded, for the formats
+	// of other systems. Where the event is the customer's own, it may be left out: it is the
+	// event's state then.
+	Customer json.RawMessage
 }
 
 // Result is an attempt that was made and what follows from it for its delivery: Status is the
@@ -130,5 +143,5 @@ type Result struct {
 	Gone          bool
 }
 
-// OK reports that the partner took the event.
-func (r Result) OK() bool { return r.Status == DeliveryDelivered }
+// OK reports that nothing went wrong: the partner took the event, or there was nothing to tell.
+func (r Result) OK() bool { return r.Status == DeliveryDelivered || r.Status == DeliveryDiscarded }

@@ -77,6 +77,8 @@ func (s *Store) lost(ctx context.Context, e pipeline.Event) error {
 //     inside, of the row as it was before. And it is locked after the turn, always, since the
 //     inner SELECT refers to recorded: a webhook that is catching up with the past is switched
 //     to the live stream by whoever has the turn, and gets this event either way.
+//     A webhook of another system's format gets only what that has a name for (pipeline.Topics),
+//     and some of them nothing while they are off (keepsWhileOff).
 //   - envelope is what filters look into. It is made when the first of them asks, so that a
 //     company without filters does not pay for it.
 func appendSQL(e pipeline.Event) string {
@@ -90,23 +92,25 @@ func appendSQL(e pipeline.Event) string {
 			SELECT pg_advisory_xact_lock($5::bigint) FROM moved
 		), recorded AS (
 			INSERT INTO events (position, recorded_at, id, type, stream, version, company_id, customer_id, proposal_id,
-			                    user_id, cause, payload, state, occurred_at)
+			                    user_id, cause, payload, state, occurred_at, implied)
 			SELECT nextval('event_positions'), clock_timestamp(), $1, $2, $3, $4::bigint, $5::bigint, $6::bigint, $7::bigint,
-			       $8::bigint, $9::jsonb, $10::jsonb, $11::text::json, $12::timestamptz
+			       $8::bigint, $9::jsonb, $10::jsonb, $11::text::json, $12::timestamptz, $18::boolean
 			FROM turn
 			RETURNING position, recorded_at
 		), envelope AS MATERIALIZED (
 			SELECT event_envelope($2, $12::timestamptz, $1, position, $5::bigint, $3, $4::bigint, $6::bigint, $7::bigint,
-			                      $8::bigint, $9::jsonb, $11::text::jsonb, $10::jsonb) AS document
+			                      $8::bigint, $9::jsonb, $11::text::jsonb, $10::jsonb, $18::boolean) AS document
 			FROM recorded
 		), queued AS (
 			INSERT INTO deliveries (company_id, webhook_id, event_position, stream, version, status)
 			SELECT w.company_id, w.id, recorded.position, $3, $4::bigint, CASE WHEN w.active THEN 'pending' ELSE 'held' END
 			FROM recorded CROSS JOIN LATERAL (
-				SELECT id, company_id, active, catching_up, filter FROM webhooks
-				WHERE company_id = $5::bigint AND deleted_at IS NULL AND events && $13::text[] AND recorded.position > 0
+				SELECT id, company_id, format, active, catching_up, filter FROM webhooks
+				WHERE company_id = $5::bigint AND deleted_at IS NULL AND events && $13::text[]
+				  AND (topic IS NULL OR topic = ANY($17::text[])) AND recorded.position > 0
 				ORDER BY id OFFSET 0 FOR SHARE) w
-			WHERE NOT w.catching_up AND (w.filter IS NULL OR filter_matches(w.filter, (SELECT document FROM envelope)))
+			WHERE NOT w.catching_up AND (w.active OR w.` + keepsWhileOff + `)
+			  AND (w.filter IS NULL OR filter_matches(w.filter, (SELECT document FROM envelope)))
 			RETURNING status
 		), remembered AS (`, remembered, `)
 		SELECT position, recorded_at, (SELECT count(*) FROM queued WHERE status = 'pending') AS deliveries FROM recorded`,
@@ -158,11 +162,15 @@ func appendArgs(e pipeline.Event, idem pipeline.Idempotency) ([]any, error) {
 		}
 		cause = sql.NullString{String: string(b), Valid: true}
 	}
+	topics, err := pipeline.Topics(e)
+	if err != nil {
+		return nil, err
+	}
 	return []any{
 		e.ID, string(e.Type), string(e.Stream), e.Version, e.CompanyID, e.CustomerID,
 		nullInt(int64(e.ProposalID)), nullInt(int64(e.Actor.UserID)), cause,
 		string(e.Payload), string(e.State), e.Timestamp, pq.Array(pipeline.Patterns(e.Type)),
-		idem.Scope, idem.Key, idem.Fingerprint,
+		idem.Scope, idem.Key, idem.Fingerprint, pq.Array(topics), e.Implied,
 	}, nil
 }
 

@@ -122,7 +122,7 @@ func (s *Store) due(ctx context.Context, w pipeline.Webhook, limit int) ([]pipel
 			return nil, err
 		}
 	}
-	return out, nil
+	return out, s.addCustomers(ctx, out)
 }
 
 // behindAnother: an earlier event of the stream is still to be delivered to the same webhook.

@@ -13,7 +13,7 @@ import (
 )
 
 const eventColumns = `e.id, e.type, e.stream, e.version, e.position, e.company_id, e.customer_id, e.proposal_id,
-	e.user_id, e.cause, e.payload, e.state, e.occurred_at, e.recorded_at`
+	e.user_id, e.cause, e.implied, e.payload, e.state, e.occurred_at, e.recorded_at`
 
 type eventRow struct {
 	ID         string         `db:"id"`
@@ -26,6 +26,7 @@ type eventRow struct {
 	ProposalID sql.NullInt64  `db:"proposal_id"`
 	UserID     sql.NullInt64  `db:"user_id"`
 	Cause      sql.NullString `db:"cause"`
+	Implied    bool           `db:"implied"`
 	Payload    []byte         `db:"payload"`
 	State      []byte         `db:"state"`
 	OccurredAt time.Time      `db:"occurred_at"`
@@ -37,7 +38,7 @@ func (r eventRow) event() (pipeline.Event, error) {
 		ID: r.ID, Type: pipeline.EventType(r.Type), Stream: pipeline.Stream(r.Stream), Version: r.Version,
 		Position: r.Position, CompanyID: r.CompanyID, CustomerID: pipeline.ID(r.CustomerID.Int64),
 		ProposalID: pipeline.ID(r.ProposalID.Int64), Actor: pipeline.Actor{UserID: pipeline.UserID(r.UserID.Int64)},
-		Payload: r.Payload, State: r.State, Timestamp: r.OccurredAt.UTC(), RecordedAt: r.RecordedAt.UTC(),
+		Implied: r.Implied, Payload: r.Payload, State: r.State, Timestamp: r.OccurredAt.UTC(), RecordedAt: r.RecordedAt.UTC(),
 	}
 	if !r.Cause.Valid {
 		return e, nil

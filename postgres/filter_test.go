@@ -287,7 +287,7 @@ func TestEventEnvelope(t *testing.T) {
 		for _, cause := range []*pipeline.Cause{nil, {EventID: "evt_before", Type: pipeline.TypeContractSigned, Stream: "proposal-7"}} {
 			c := newCustomer(t, d.Store, 1)
 			e, p := proposalRequested(t, c, reserve(t, d.Store, 1, pipeline.KindProposal))
-			e.Timestamp, e.Cause = at, cause
+			e.Timestamp, e.Cause, e.Implied = at, cause, cause != nil
 			_, err := d.Store.Append(t.Context(), e, noKey)
 			require.NoError(t, err)
 			kept, err := d.Store.Event(t.Context(), 1, e.ID)
@@ -296,7 +296,7 @@ func TestEventEnvelope(t *testing.T) {
 
 			var got string
 			require.NoError(t, d.DB.Get(&got, `SELECT event_envelope(type, occurred_at, id, position, company_id, stream, version,
-				customer_id, proposal_id, user_id, cause, state::jsonb, payload) FROM events WHERE id = $1`, e.ID))
+				customer_id, proposal_id, user_id, cause, state::jsonb, payload, implied) FROM events WHERE id = $1`, e.ID))
 			require.JSONEq(t, envelopeOf(t, kept), got)
 		}
 	}
@@ -305,14 +305,15 @@ func TestEventEnvelope(t *testing.T) {
 // envelopeOf is the envelope as package webhook writes it.
 func envelopeOf(t *testing.T, e pipeline.Event) string {
 	t.Helper()
-	return string(encode(t, map[string]any{
-		"type": e.Type, "timestamp": e.Timestamp,
-		"data": map[string]any{
-			"id": e.ID, "position": e.Position, "company_id": e.CompanyID, "stream": e.Stream, "seq": e.Version,
-			"customer_id": e.CustomerID, "proposal_id": e.ProposalID, "actor": e.Actor, "cause": e.Cause,
-			"state": e.State, "payload": e.Payload,
-		},
-	}))
+	data := map[string]any{
+		"id": e.ID, "position": e.Position, "company_id": e.CompanyID, "stream": e.Stream, "seq": e.Version,
+		"customer_id": e.CustomerID, "proposal_id": e.ProposalID, "actor": e.Actor, "cause": e.Cause,
+		"state": e.State, "payload": e.Payload,
+	}
+	if e.Implied {
+		data["implied"] = true
+	}
+	return string(encode(t, map[string]any{"type": e.Type, "timestamp": e.Timestamp, "data": data}))
 }
 
 func withFilter(filter string) func(*pipeline.Webhook) {

@@ -25,8 +25,9 @@ func (r dispatchRow) dispatch(w pipeline.Webhook) (pipeline.Dispatch, error) {
 }
 
 // sendingColumns are those of a webhook that sending needs.
-const sendingColumns = `id, company_id, key_id, url, format, secret, previous_secret, previous_until, signing_seed, credentials,
-	ordered, latest_only, retry_schedule, timeout_ms, rate_limit, max_concurrency, active`
+const sendingColumns = `id, company_id, key_id, url, format, content_type, event_name, constraint_type, method,
+	secret, previous_secret, previous_until, signing_seed, credentials, ordered, latest_only,
+	retry_schedule, timeout_ms, rate_limit, max_concurrency, active`
 
 // beside names columns of the webhook so that they can stand beside those of an event.
 func beside(columns string) string {
@@ -81,7 +82,7 @@ func (s *Store) FreshDeliveries(ctx context.Context, stream pipeline.Stream, lim
 		}
 		out[i].Later = r.Later
 	}
-	return out, nil
+	return out, s.addCustomers(ctx, out)
 }
 
 // HandOver leaves deliveries to the Webhook workflows of their webhooks: they are due now. It

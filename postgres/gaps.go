@@ -70,7 +70,7 @@ func (s *Store) Gaps(ctx context.Context, q pipeline.GapQuery) (pipeline.Gaps, e
 		CROSS JOIN LATERAL (SELECT `+eventColumns+` FROM events e WHERE e.company_id = $1 AND e.position = g.position OFFSET 0) e
 		WHERE g.delivery_id IS NOT NULL
 		   OR g.position > (SELECT pruned FROM webhook_health WHERE webhook_id = $8) AND `+matchesSelection+`
-		ORDER BY e.position LIMIT $10`, append(args, q.Limit)...)
+		ORDER BY e.position LIMIT $11`, append(args, q.Limit)...)
 	if err != nil {
 		return pipeline.Gaps{}, err
 	}

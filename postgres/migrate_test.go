@@ -4,6 +4,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 	"github.com/stretchr/testify/require"
@@ -21,7 +22,7 @@ func TestMigrateUpAndDown(t *testing.T) {
 	require.Contains(t, first, "table customers")
 	version, err := postgres.SchemaVersion(at)
 	require.NoError(t, err)
-	require.Equal(t, postgres.Schema{Version: 2}, version)
+	require.Equal(t, postgres.Schema{Version: 3}, version)
 
 	require.NoError(t, postgres.MigrateDown(at, int(version.Version)))
 	require.Equal(t, empty, schema(t, at), "nothing is left but migrate's own table")
@@ -117,6 +118,55 @@ func schema(t *testing.T, at string) string {
 	return out.String()
 }
 
+// requireDown migrates a database with data in it down to a version, which then has the schema of
+// one without.
+func requireDown(t *testing.T, url string, version uint) {
+	t.Helper()
+	at := emptyDatabase(t)
+	require.NoError(t, postgres.MigrateUp(at))
+	for _, database := range []string{url, at} {
+		now, err := postgres.SchemaVersion(database)
+		require.NoError(t, err)
+		require.NoError(t, postgres.MigrateDown(database, int(now.Version-version)))
+	}
+	require.Equal(t, schema(t, at), schema(t, url))
+}
+
+// The systems migration goes down and up again: webhooks of other systems have ended then, since
+// the older engine would send them what they cannot read, and all else is as it was.
+func TestMigrateSystemsDownAndUpWithData(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	native := newWebhook(t, d.Store, 1, []string{"*"})
+	solo := newWebhook(t, d.Store, 1, []string{"*"}, inFormat(pipeline.FormatSolo))
+	hook := newWebhook(t, d.Store, 1, []string{"*"}, solve360("activities.update", "opportunity"))
+	startReplay(t, d, native)
+	startReplay(t, d, solo)
+	p := backlog(t, d, 2)
+	require.NoError(t, d.Store.Close())
+
+	requireDown(t, d.URL, 2)
+	require.Equal(t, 2, count(t, d, `SELECT count(*) FROM webhooks WHERE deleted_at IS NOT NULL AND NOT active AND format <> 'native'`))
+	require.Equal(t, 1, count(t, d, `SELECT count(*) FROM replays WHERE status = 'running'`))
+
+	require.NoError(t, postgres.MigrateUp(d.URL))
+	store := openStore(t, d.URL, encryptionKey)
+	d.Store = store
+	read, err := store.Webhook(t.Context(), 1, 0, native.ID)
+	require.NoError(t, err)
+	require.Equal(t, native, read)
+	for _, w := range []pipeline.Webhook{solo, hook} {
+		_, err = store.Webhook(t.Context(), 1, 0, w.ID)
+		requireCode(t, pipeline.CodeNotFound, err)
+	}
+	_, appended := happen(t, store, p, pipeline.TypeProposalSent, `{}`)
+	require.Equal(t, 1, appended.Deliveries)
+	require.False(t, fresh(t, d, p)[0].Event.Implied)
+	require.ElementsMatch(t, []int64{solo.ID, hook.ID}, sweep(t, d, time.Hour))
+	require.Equal(t, []string{"discarded", "discarded", "discarded"}, statuses(t, d, solo))
+	require.Equal(t, []string{"discarded"}, statuses(t, d, hook))
+}
+
 // The delivery migration goes down and up again with its kinds of data in place: operational
 // events and what was sent of them are gone then, all else is as the older schema knows it.
 func TestMigrateDownAndUpWithData(t *testing.T) {
@@ -145,11 +195,7 @@ func TestMigrateDownAndUpWithData(t *testing.T) {
 	before := count(t, d, lifecycle)
 	require.NoError(t, d.Store.Close())
 
-	require.NoError(t, postgres.MigrateDown(d.URL, 1))
-	at := emptyDatabase(t)
-	require.NoError(t, postgres.MigrateUp(at))
-	require.NoError(t, postgres.MigrateDown(at, 1))
-	require.Equal(t, schema(t, at), schema(t, d.URL))
+	requireDown(t, d.URL, 1)
 	require.Zero(t, count(t, d, `SELECT count(*) FROM events WHERE stream LIKE 'webhook-%'`))
 	require.Zero(t, count(t, d, `SELECT count(*) FROM attempts WHERE delivery_id NOT IN (SELECT id FROM deliveries)`))
 	require.Equal(t, before, count(t, d, lifecycle))

@@ -86,8 +86,8 @@ func (b *noticeBatch) add(stream pipeline.Stream, state pipeline.NoticeState, pa
 }
 
 // recordNotices is appendSQL without a projection. Nobody is told about itself, and a partner's
-// key only about its own webhooks. The deliveries are due at once: they have no entity that
-// would send them.
+// key only about its own webhooks; no other system's format has a name for such an event. The
+// deliveries are due at once: they have no entity that would send them.
 const recordNotices = `WITH turn AS MATERIALIZED (
 		SELECT pg_advisory_xact_lock($5::bigint)
 	), told AS MATERIALIZED (
@@ -105,7 +105,7 @@ const recordNotices = `WITH turn AS MATERIALIZED (
 		JOIN api_keys k ON k.id = w.key_id
 		JOIN webhooks subject ON subject.id = $9::bigint
 		WHERE w.company_id = $5::bigint AND w.deleted_at IS NULL AND w.events && $8::text[]
-		  AND w.id <> subject.id AND (k.role <> 'partner' OR w.key_id = subject.key_id)
+		  AND w.topic IS NULL AND w.id <> subject.id AND (k.role <> 'partner' OR w.key_id = subject.key_id)
 		  AND (SELECT count(*) FROM turn) > 0
 		ORDER BY w.id FOR SHARE OF w
 	), queued AS (
@@ -115,7 +115,7 @@ const recordNotices = `WITH turn AS MATERIALIZED (
 		FROM recorded r CROSS JOIN subscribers w
 		WHERE NOT w.catching_up AND (w.filter IS NULL OR filter_matches(w.filter,
 			event_envelope($2, r.occurred_at, r.id, r.position, $5::bigint, $3, r.version, r.customer_id, r.proposal_id,
-			               r.user_id, r.cause, r.state::text::jsonb, r.payload)))
+			               r.user_id, r.cause, r.state::text::jsonb, r.payload, false)))
 		RETURNING webhook_id, status
 	)
 	SELECT DISTINCT webhook_id FROM queued WHERE status = 'pending' ORDER BY webhook_id`

@@ -251,6 +251,7 @@ func TestPlans(t *testing.T) {
 		})
 	}
 
+	t.Run("formats", func(t *testing.T) { plansOfFormats(t, d, store, plans) })
 	t.Run("past", func(t *testing.T) { plansOfThePast(t, d, store, plans, big) })
 
 	// These go over all that waits, on purpose; they must still not read what does not.

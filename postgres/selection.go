@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"database/sql"
 	"slices"
 
 	"github.com/lib/pq"
@@ -14,6 +15,7 @@ type selection struct {
 	companyID int64
 	webhookID int64
 	types     []string // event types, not patterns
+	shapes    []string // of what the webhook's format can tell; nil: of everything
 	filter    pipeline.Object
 	partner   int64 // not 0: the key of role partner that the webhook is of
 }
@@ -24,18 +26,23 @@ type selectionRow struct {
 	KeyID        int64          `db:"key_id"`
 	Role         pipeline.Role  `db:"role"`
 	Events       pq.StringArray `db:"events"`
+	Format       string         `db:"format"`
+	EventName    sql.NullString `db:"event_name"`
+	Constraint   sql.NullString `db:"constraint_type"`
 	Filter       []byte         `db:"filter"`
 	FromPosition int64          `db:"from_position"`
 	Active       bool           `db:"active"`
 }
 
-const selectionSQL = `SELECT w.company_id, w.key_id, k.role, w.events, w.filter, w.from_position, w.active
+const selectionSQL = `SELECT w.company_id, w.key_id, k.role, w.events, w.format, w.event_name, w.constraint_type, w.filter,
+		w.from_position, w.active
 	FROM webhooks w JOIN api_keys k ON k.id = w.key_id WHERE w.id = $1 AND w.deleted_at IS NULL`
 
 // selection narrows the subscription down to some patterns; none leave it as it is.
 func (r selectionRow) selection(webhookID int64, patterns []string) selection {
+	w := pipeline.Webhook{Events: r.Events, Format: r.Format, EventName: r.EventName.String, Constraint: r.Constraint.String}
 	s := selection{
-		companyID: r.CompanyID, webhookID: webhookID, types: subscribed(r.Events, patterns), filter: pipeline.Object(r.Filter),
+		companyID: r.CompanyID, webhookID: webhookID, types: subscribed(w, patterns), shapes: shapes(w), filter: pipeline.Object(r.Filter),
 	}
 	if r.Role == pipeline.RolePartner {
 		s.partner = r.KeyID
@@ -43,15 +50,34 @@ func (r selectionRow) selection(webhookID int64, patterns []string) selection {
 	return s
 }
 
-// subscribed lists the event types that match a subscription and, unless there are none, also
-// one of the patterns.
-func subscribed(subscription, patterns []string) []string {
-	out := []string{}
-	for _, entry := range slices.Concat(pipeline.Catalogue(), pipeline.Notices()) {
-		matches := func(one string) bool { return slices.Contains(pipeline.Patterns(entry.Type), one) }
-		if slices.ContainsFunc(subscription, matches) && (len(patterns) == 0 || slices.ContainsFunc(patterns, matches)) {
-			out = append(out, string(entry.Type))
+// subscribed lists the event types that match a webhook's subscription, that it can be told of
+// and that, unless there are none, match one of the patterns.
+func subscribed(w pipeline.Webhook, patterns []string) []string {
+	told := w.Types()
+	if w.Format == pipeline.FormatNative {
+		for _, notice := range pipeline.Notices() {
+			told = append(told, notice.Type)
 		}
+	}
+	out := []string{}
+	for _, t := range told {
+		matches := func(one string) bool { return slices.Contains(pipeline.Patterns(t), one) }
+		if slices.ContainsFunc(w.Events, matches) && (len(patterns) == 0 || slices.ContainsFunc(patterns, matches)) {
+			out = append(out, string(t))
+		}
+	}
+	return out
+}
+
+// shapes of the events that a webhook can be told of, as matchesSelection compares them; nil
+// where it can be told of everything.
+func shapes(w pipeline.Webhook) []string {
+	if w.Format == pipeline.FormatNative {
+		return nil
+	}
+	out := []string{}
+	for _, shape := range w.Shapes() {
+		out = append(out, string(shape.Type)+"/"+string(shape.Kind)+"/"+shape.While)
 	}
 	return out
 }
@@ -75,17 +101,24 @@ func (s selection) looked() string {
 			WHERE e.company_id = $1 AND e.type = t.type AND e.position > $2 AND e.position <= $3 ORDER BY e.position LIMIT $5) p`
 }
 
-// matchesSelection is the condition that an event e is one that a webhook gets: by its filter
-// ($7), not about itself ($8), and for a partner's key ($9, else 0) about no other's webhook.
-const matchesSelection = `($7::jsonb IS NULL OR filter_matches($7::jsonb, event_envelope(e.type, e.occurred_at, e.id, e.position,
-		e.company_id, e.stream, e.version, e.customer_id, e.proposal_id, e.user_id, e.cause, e.state::jsonb, e.payload)))
+// matchesSelection is the condition that an event e is one that a webhook gets: by what its format
+// can tell ($10), by its filter ($7), not about itself ($8), and for a partner's key ($9, else 0)
+// about no other's webhook.
+const matchesSelection = `($10::text[] IS NULL OR ARRAY[e.type || '//', e.type || '/' || split_part(e.stream, '-', 1) || '/',
+		e.type || '//' || (e.state ->> 'status'), e.type || '/' || split_part(e.stream, '-', 1) || '/' || (e.state ->> 'status')] && $10::text[])
+	AND ($7::jsonb IS NULL OR filter_matches($7::jsonb, event_envelope(e.type, e.occurred_at, e.id, e.position,
+		e.company_id, e.stream, e.version, e.customer_id, e.proposal_id, e.user_id, e.cause, e.state::jsonb, e.payload,
+		e.implied)))
 	AND e.stream <> 'webhook-' || $8::bigint
 	AND ($9::bigint = 0 OR e.stream NOT LIKE 'webhook-%' OR
 		(SELECT s.key_id FROM webhooks s WHERE 'webhook-' || s.id = e.stream AND s.company_id = $1) = $9)`
 
 // args of looked and matchesSelection.
 func (s selection) args(after, until int64, wanted, look int) []any {
-	return []any{s.companyID, after, until, pq.Array(s.types), wanted, look, nullText(string(s.filter)), s.webhookID, s.partner}
+	return []any{
+		s.companyID, after, until, pq.Array(s.types), wanted, look, nullText(string(s.filter)), s.webhookID, s.partner,
+		pq.Array(s.shapes),
+	}
 }
 
 // countEach is how many events of a type are counted; from there on their number is estimated.

@@ -17,7 +17,8 @@ import (
 // webhookColumns are those of a webhook itself; healthColumns say how its endpoint has been
 // answering.
 const (
-	webhookColumns = `id, company_id, key_id, url, events, filter, format, secret, previous_secret, previous_until, signing_seed,
+	webhookColumns = `id, company_id, key_id, url, events, filter, format, content_type, event_name, constraint_type, method,
+	secret, previous_secret, previous_until, signing_seed,
 	credentials, ordered, latest_only, retry_schedule, timeout_ms, rate_limit, max_concurrency, active, disabled_reason,
 	catching_up, description, created_at, updated_at`
 	healthColumns = `failures, failing_since, rest_until, slow, probes, told`
@@ -31,6 +32,10 @@ type webhookRow struct {
 	Events         pq.StringArray  `db:"events"`
 	Filter         []byte          `db:"filter"`
 	Format         string          `db:"format"`
+	ContentType    sql.NullString  `db:"content_type"`
+	EventName      sql.NullString  `db:"event_name"`
+	Constraint     sql.NullString  `db:"constraint_type"`
+	Method         sql.NullString  `db:"method"`
 	Secret         []byte          `db:"secret"`
 	PreviousSecret []byte          `db:"previous_secret"`
 	PreviousUntil  sql.NullTime    `db:"previous_until"`
@@ -66,6 +71,7 @@ type shownRow struct {
 func (s *Store) webhook(r webhookRow) (pipeline.Webhook, error) {
 	w := pipeline.Webhook{
 		ID: r.ID, CompanyID: r.CompanyID, KeyID: r.KeyID, URL: r.URL, Events: r.Events, Format: r.Format,
+		ContentType: r.ContentType.String, EventName: r.EventName.String, Constraint: r.Constraint.String, Method: r.Method.String,
 		Ordered: r.Ordered, LatestOnly: r.LatestOnly,
 		Timeout: pipeline.Duration(time.Duration(r.TimeoutMS) * time.Millisecond), RateLimit: pipeline.Rate(r.RateLimit.Float64),
 		MaxConcurrency: r.MaxConcurrency, Active: r.Active, DisabledReason: pipeline.Text(r.DisabledReason.String),
@@ -277,7 +283,7 @@ func (s *Store) beginning(ctx context.Context, w pipeline.Webhook, start pipelin
 	if err != nil {
 		return beginning{}, err
 	}
-	total, err := s.countEvents(ctx, w.CompanyID, subscribed(w.Events, nil), from, newest)
+	total, err := s.countEvents(ctx, w.CompanyID, subscribed(w, nil), from, newest)
 	return beginning{from: from, newest: newest, total: total}, err
 }
 
@@ -297,13 +303,14 @@ func (s *Store) insertWebhook(ctx context.Context, tx transaction, w *pipeline.W
 	}
 	err = tx.QueryRowxContext(ctx, `INSERT INTO webhooks (company_id, key_id, url, events, filter, format, secret, signing_seed,
 			credentials, ordered, latest_only, retry_schedule, timeout_ms, rate_limit, max_concurrency, active, disabled_reason,
-			catching_up, from_position, description)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
+			catching_up, from_position, description, content_type, event_name, constraint_type, method, topic)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25)
 		RETURNING id, created_at, updated_at`,
 		w.CompanyID, w.KeyID, w.URL, pq.Array(w.Events), nullText(string(w.Filter)), w.Format, s.sealer.Seal(w.Signing.Secret),
 		s.sealer.Seal(string(w.Signing.Seed)), credentials, w.Ordered, w.LatestOnly, milliseconds(w.RetrySchedule),
 		time.Duration(w.Timeout).Milliseconds(), nullRate(w.RateLimit), w.MaxConcurrency, w.Active,
 		nullText(string(w.DisabledReason)), w.CatchingUp, begin.from, string(w.Description),
+		nullText(w.ContentType), nullText(w.EventName), nullText(w.Constraint), nullText(w.Method), nullText(w.Topic()),
 	).Scan(&w.ID, &w.CreatedAt, &w.UpdatedAt)
 	if err != nil {
 		return err
@@ -379,10 +386,10 @@ func (s *Store) Webhooks(ctx context.Context, companyID, partnerKey int64, page 
 
 // UpdateWebhook writes what f makes of a webhook: all but its format, where it begins and what
 // it signs with. f gets the webhook as it stands, and nobody else changes it meanwhile; what f
-// refuses is not written. Where it was switched off, what is pending becomes held, and
-// webhook.disabled is recorded; where it was switched on, or its URL is another, its health
-// begins anew, and what is held becomes due, as does what was parked where it is not ordered
-// any more. wake names the webhooks whose workflow has something to do now.
+// refuses is not written. Where it was switched off, what is pending becomes held (but see
+// keepsWhileOff), and webhook.disabled is recorded; where it was switched on, or its URL is
+// another, its health begins anew, and what is held becomes due, as does what was parked where
+// it is not ordered any more. wake names the webhooks whose workflow has something to do now.
 func (s *Store) UpdateWebhook(
 	ctx context.Context, companyID, id int64, f func(pipeline.Webhook) (pipeline.Webhook, error),
 ) (updated pipeline.Webhook, wake []int64, err error) {
@@ -503,11 +510,12 @@ func (s *Store) writeWebhook(ctx context.Context, tx transaction, w pipeline.Web
 	_, err = tx.ExecContext(ctx, `UPDATE webhooks
 		SET url = $2, events = $3, filter = $4, credentials = $5, ordered = $6, latest_only = $7, retry_schedule = $8,
 		    timeout_ms = $9, rate_limit = $10, max_concurrency = $11, active = $12, disabled_reason = $13, description = $14,
-		    updated_at = now()
+		    content_type = $15, event_name = $16, constraint_type = $17, method = $18, topic = $19, updated_at = now()
 		WHERE id = $1`,
 		w.ID, w.URL, pq.Array(w.Events), nullText(string(w.Filter)), credentials, w.Ordered, w.LatestOnly,
 		milliseconds(w.RetrySchedule), time.Duration(w.Timeout).Milliseconds(), nullRate(w.RateLimit), w.MaxConcurrency,
-		w.Active, nullText(string(w.DisabledReason)), string(w.Description))
+		w.Active, nullText(string(w.DisabledReason)), string(w.Description),
+		nullText(w.ContentType), nullText(w.EventName), nullText(w.Constraint), nullText(w.Method), nullText(w.Topic()))
 	return err
 }
 
@@ -600,8 +608,14 @@ var settlements = []struct {
 	becomes  string
 	releases bool
 }{
-	{"NOT active AND deleted_at IS NULL", "status = 'pending'", byDue, "status = 'held', next_attempt_at = NULL", false},
-	{"deleted_at IS NOT NULL", "status = 'pending'", byDue, "status = 'discarded', next_attempt_at = NULL", false},
+	{
+		"NOT active AND deleted_at IS NULL AND " + keepsWhileOff, "status = 'pending'", byDue,
+		"status = 'held', next_attempt_at = NULL", false,
+	},
+	{
+		"(deleted_at IS NOT NULL OR NOT active AND NOT " + keepsWhileOff + ")", "status = 'pending'", byDue,
+		"status = 'discarded', next_attempt_at = NULL", false,
+	},
 	{"deleted_at IS NOT NULL", "status = 'held'", byEvent, "status = 'discarded', next_attempt_at = NULL", false},
 	{"active AND deleted_at IS NULL", "status = 'held'", byEvent, "status = 'pending', next_attempt_at = now()", true},
 	{
@@ -609,6 +623,11 @@ var settlements = []struct {
 		"next_attempt_at = now()", true,
 	},
 }
+
+// keepsWhileOff: a webhook that is off gets later what happened meanwhile, but for Solve360's: of
+// an inactive hook that system records nothing ("Webhook Management"). What was on its way when
+// it was switched off is discarded.
+const keepsWhileOff = `format <> '` + pipeline.FormatSolve360 + `'`
 
 const (
 	byDue   = "next_attempt_at, event_position"

@@ -55,8 +55,9 @@ func at(pointers ...string) []string { return pointers }
 const (
 	anEvent = `"id":"evt_0g2h4j6k8m0n2p4q6r8s0t2v4w","position":1,"company_id":1,"stream":"customer-1","seq":1,` +
 		`"customer_id":1,"proposal_id":null,"actor":{"user_id":null},"cause":null,"state":{},"payload":{}`
-	aWebhook  = `{"url":"https://example.com/","events":["*"],`
-	aDocument = `{"uuid":"e24f5a7a-1d6d-4417-8af2-22da3d67d4cc","name":"a.pdf","creation_type":"UPLOADED"}`
+	anActivity = `{"belongs_to_customer":1,"belongs_to_user":1,"belongs_to_project":1,"activity_type":`
+	aWebhook   = `{"url":"https://example.com/","events":["*"],`
+	aDocument  = `{"uuid":"e24f5a7a-1d6d-4417-8af2-22da3d67d4cc","name":"a.pdf","creation_type":"UPLOADED"}`
 )
 
 var refused = map[string][]bad{
@@ -135,6 +136,10 @@ var refused = map[string][]bad{
 		{`{"url":"https://example.com/","events":["*","deal.*","proposal.lost",7]}`, at("/events/1", "/events/2", "/events/3")},
 		{`{"url":"https://example.com/","events":["*"` + strings.Repeat(`,"*"`, 50) + `]}`, at("/events")},
 		{`{"url":"https://example.com/","events":["*"],"format":"xml"}`, at("/format")},
+		{`{"url":"https://example.com/","event_name":null}`, at("/events")},
+		{`{"url":"https://example.com/","format":"solve360"}`, at("/events")},
+		{`{"url":"https://example.com/","events":["*"],"format":"solve360","secret":"` + long(256) + `"}`, at("/secret")},
+		{`{"url":"https://example.com/","events":["*"],"format":"solo","secret":"hunter2"}`, at("/secret")},
 		{`{"url":"https://example.com/","events":["*"],"secret":"hunter2"}`, at("/secret")},
 		{`{"url":"https://example.com/","events":["*"],"secret":"whsec_` + strings.Repeat("A", 28) + `"}`, at("/secret")},
 		{`{"url":"https://example.com/","events":["*"],"secret":"whsec_` + strings.Repeat("A", 88) + `"}`, at("/secret")},
@@ -181,8 +186,16 @@ var refused = map[string][]bad{
 		{`{"url":"https://example.com/","events":["*"],"active":"yes","ordered":1}`, at("/active", "/ordered")},
 		{`{"url":"https://example.com/","events":["*"],"description":"` + long(501) + `"}`, at("/description")},
 	},
+	schemas.SoloTrigger: {
+		{`{"id":0,"company_id":1.5}`, at("/company_id", "/id")},
+		{`{"event":"","url":"solo"}`, at("/event", "/url")},
+		{`{"auth":{"type":"bearer"}}`, at("/auth/token")},
+		{`{"active":true}`, at("/active")},
+	},
 	schemas.PatchWebhook: {
 		{`{}`, at("")},
+		{`{"content_type":"yaml","method":"GET"}`, at("/content_type", "/method")},
+		{`{"event_name":"","constraint":7}`, at("/constraint", "/event_name")},
 		{`{"secret":"whsec_` + strings.Repeat("A", 32) + `"}`, at("/secret")},
 		{`{"url":null}`, at("/url")},
 		{`{"events":[]}`, at("/events")},
@@ -195,7 +208,8 @@ var refused = map[string][]bad{
 		{`{"overlap":null}`, at("/overlap")},
 		{`{"overlap":604801}`, at("/overlap")},
 		{`{"overlap":"a day"}`, at("/overlap")},
-		{`{"secret":"hunter2"}`, at("/secret")},
+		{`{"secret":""}`, at("/secret")}, // which texts a secret may be depends on the webhook's format
+		{`{"secret":"` + long(256) + `"}`, at("/secret")},
 		{`{"secret":null}`, at("/secret")},
 	},
 	schemas.TestWebhook: {
@@ -221,6 +235,17 @@ var refused = map[string][]bad{
 		{`{}`, at("/name", "/role")},
 		{`{"name":" ","role":"root"}`, at("/name", "/role")},
 		{`{"name":"` + long(101) + `","role":"app","expires_at":null}`, at("/expires_at", "/name")},
+	},
+	schemas.CreateConnection: {
+		{`{}`, at("/base_url", "/provider")},
+		{`{"provider":"docusign","base_url":"sighten"}`, at("/base_url", "/provider")},
+		{`{"provider":"sighten","base_url":"https://a.example","auth":{"type":"bearer"},"create_missing":1}`, at("/auth/token", "/create_missing")},
+	},
+	schemas.SightenContract: {
+		{`{}`, at("/sub_tasks")},
+		{`{"sub_tasks":[{}],"quote":7}`, at("/quote", "/sub_tasks/0/category")},
+		{`[]`, at("")},
+		{`{'status':'INPROG'}`, at("")},
 	},
 	"events/customer.created":        {{`{"name":"A","email":"a@b.co"}`, nil}, {`7`, at("")}},
 	"events/customer.updated":        {{`{}`, at("")}, {`{"name":null,"status":1}`, at("/name", "/status")}, {`{"email":"x"}`, at("/email")}},
@@ -276,6 +301,27 @@ var refused = map[string][]bad{
 			at("/name", "/sha256", "/size"),
 		},
 	},
+	"partners/solo/customer": {
+		{`{"event":"Proposal Sent","company_id":1,"customer":{},"proposal":{},"occurred_at":"now"}`, nil},
+		{`{"company_id":"1"}`, at("/company_id", "/customer", "/event", "/occurred_at")},
+	},
+	"partners/solo/proposal":     {{`{"event":"proposal.sent","company_id":1}`, at("/customer", "/event", "/occurred_at", "/proposal")}},
+	"partners/solve360/customer": {{`{"type":"items.categorise","objectid":"1"}`, at("/content", "/objectid", "/type")}},
+	"partners/solve360/proposal": {{`{"type":"items.delete","objectid":0}`, at("/content", "/objectid", "/type")}},
+	"partners/solarproof/customer_created": {
+		{
+			`{"pkcustomerid":"1","fkuserid":null,"customer_email":"a@b.co","customer_name":"A","customer_type":"BARN","customer_status":1.0,"x":1}`,
+			at("/customer_status", "/customer_type", "/fkuserid", "/pkcustomerid", "/x"),
+		},
+	},
+	"partners/solarproof/customer_status_change":  {{`{"pkcustomerid":1,"fkuserid":0,"old_status":"1"}`, nil}},
+	"partners/solarproof/project_email_sent":      {{anActivity + `"sms_sent"}`, at("/activity_type")}},
+	"partners/solarproof/project_sms_sent":        {{anActivity + `"email_sent"}`, at("/activity_type")}},
+	"partners/solarproof/published_proposal_link": {{anActivity + `"link_published"}`, at("/activity_type")}},
+	"partners/solarproof/recent_draft_project": {
+		{`{"pkcustomerquotationid":1,"fkuserid":1,"quotenickname":null}`, at("/quotenickname", "/siteaddress")},
+	},
+	"partners/sighten/contract": {{`{"site":12345,"sub_tasks":[]}`, nil}, {`{"comments":null}`, nil}},
 }
 
 func TestBadBodiesAreRefusedWithPointers(t *testing.T) {

@@ -6,8 +6,11 @@
 //	state/     customers, proposals and webhooks, as they are beside an event
 //	requests/  the bodies of requests
 //	envelope   the native form of a webhook
+//	partners/  the forms of other systems' webhooks, in a folder for each format; where they
+//	           have a customer or a proposal as it is here, they refer to state/
 //
-// The files are meant to be read by partners as well: each stands alone and has examples.
+// The files are meant to be read by partners as well: each stands alone, but for what partners/
+// and Solo's trigger refer to, and has examples.
 package schemas
 
 import (
@@ -42,13 +45,17 @@ const (
 	EnableWebhook  = "requests/enable_webhook"
 	Replay         = "requests/replay"
 	Recover        = "requests/recover"
-	Nothing        = "requests/nothing" // where there is nothing to say
+	SoloTrigger    = "requests/solo_trigger"
+	// What Sighten sends; see pipeline.ReadContractNews.
+	SightenContract  = "requests/sighten_contract"
+	CreateConnection = "requests/create_connection"
+	Nothing          = "requests/nothing" // where there is nothing to say
 )
 
 // baseURL makes a file's name its "$id".
 const baseURL = "https://github.com/dealwright/dealwright/schemas/"
 
-//go:embed *.json events/*.json requests/*.json state/*.json
+//go:embed *.json events/*.json requests/*.json state/*.json partners/*/*.json
 var files embed.FS
 
 // document is a schema as it was written and as it was compiled. Data is what a caller may

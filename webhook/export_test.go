@@ -26,3 +26,16 @@ func RetryAfter(h http.Header, now time.Time) time.Duration { return retryAfter(
 
 // Certified is how many transports with client certificates are kept, and how many may be.
 func (s *Sender) Certified() (kept, limit int) { return s.transports.certified.Len(), maxCertified }
+
+// Messages are the requests that a delivery becomes.
+func Messages(d pipeline.Dispatch) ([]Message, error) { return formats[d.Webhook.Format].Messages(d) }
+
+// ConductOf is how the requests of a webhook are made and judged.
+func ConductOf(w pipeline.Webhook) Conduct { return conductOf(w) }
+
+// XML writes a JSON value as an element.
+func XML(name string, value []byte) ([]byte, error) {
+	var w xmlWriter
+	err := w.json(name, value)
+	return w.out.Bytes(), err
+}

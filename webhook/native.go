@@ -2,7 +2,6 @@ package webhook
 
 import (
 	"encoding/json"
-	"fmt"
 	"time"
 
 	"github.com/dealwright/dealwright/pipeline"
@@ -28,23 +27,25 @@ type envelopeData struct {
 	ProposalID pipeline.ID     `json:"proposal_id"`
 	Actor      pipeline.Actor  `json:"actor"`
 	Cause      *pipeline.Cause `json:"cause"`
+	Implied    bool            `json:"implied,omitempty"`
 	State      json.RawMessage `json:"state"`
 	Payload    json.RawMessage `json:"payload"`
 	Test       bool            `json:"test,omitempty"`
 }
 
+// Conduct is that of Standard Webhooks.
+func (native) Conduct() Conduct { return Conduct{Standard: true} }
+
 // Messages gives exactly one message for every event.
-func (native) Messages(e pipeline.Event, test bool) ([]Message, error) {
-	body, err := json.Marshal(envelope{
+func (native) Messages(d pipeline.Dispatch) ([]Message, error) {
+	e := d.Event
+	m, err := jsonMessage(envelope{
 		Type: e.Type, Timestamp: e.Timestamp,
 		Data: envelopeData{
 			ID: e.ID, Position: e.Position, CompanyID: e.CompanyID, Stream: e.Stream, Seq: e.Version,
-			CustomerID: e.CustomerID, ProposalID: e.ProposalID, Actor: e.Actor, Cause: e.Cause,
-			State: e.State, Payload: e.Payload, Test: test,
+			CustomerID: e.CustomerID, ProposalID: e.ProposalID, Actor: e.Actor, Cause: e.Cause, Implied: e.Implied,
+			State: e.State, Payload: e.Payload, Test: d.Test,
 		},
 	})
-	if err != nil {
-		return nil, fmt.Errorf("encode envelope of %s: %w", e.ID, err)
-	}
-	return []Message{{ContentType: "application/json", Body: body}}, nil
+	return []Message{m}, err
 }

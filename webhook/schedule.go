@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -57,4 +58,17 @@ func (s Schedule) Next(attempts int, now time.Time) (time.Time, bool) {
 	}
 	spread := 1 - jitter + 2*jitter*rand.Float64()
 	return now.Add(time.Duration(float64(s[attempts-1]) * spread)), true
+}
+
+// cut gives a schedule of so many retries with the delays of this one, the last of them again
+// where it has too few. 0 retries leave it as it is.
+func (s Schedule) cut(retries int) Schedule {
+	if retries == 0 || len(s) == 0 {
+		return s
+	}
+	out := slices.Clone(s[:min(retries, len(s))])
+	for len(out) < retries {
+		out = append(out, s[len(s)-1])
+	}
+	return out
 }

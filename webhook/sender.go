@@ -2,8 +2,10 @@ package webhook
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -85,22 +87,26 @@ func (s *Sender) Deliver(ctx context.Context, d pipeline.Dispatch) pipeline.Resu
 		sentence := hide(plain(err, timeout), credentials(d.Webhook, got.token))
 		attempt.Error = pipeline.Text(storable(sentence, maxSentence))
 	}
-	return s.outcome(d, attempt, got.retryAfter, err == nil)
+	return s.outcome(d, attempt, got.retryAfter, err)
 }
 
-// timeoutOf an attempt: the webhook's own within its bounds, or the sender's.
+// timeoutOf an attempt: the webhook's own within its bounds, else the format's or the sender's.
 func (s *Sender) timeoutOf(w pipeline.Webhook) time.Duration {
 	if w.Timeout == 0 {
-		return s.timeout
+		return cmp.Or(conductOf(w).Timeout, s.timeout)
 	}
 	return time.Duration(min(max(w.Timeout, pipeline.MinTimeout), pipeline.MaxTimeout))
 }
 
 // outcome turns an attempt into the delivery's next status, by the retry schedule and by what
 // the endpoint asked for.
-func (s *Sender) outcome(d pipeline.Dispatch, a pipeline.Attempt, retryAfter time.Duration, ok bool) pipeline.Result {
+func (s *Sender) outcome(d pipeline.Dispatch, a pipeline.Attempt, retryAfter time.Duration, err error) pipeline.Result {
 	r := pipeline.Result{DeliveryID: d.DeliveryID, WebhookID: d.Webhook.ID, Attempt: a, Status: pipeline.DeliveryDelivered}
-	if ok {
+	if err == nil {
+		return r
+	}
+	if errors.Is(err, errNothingToTell) {
+		r.Status = pipeline.DeliveryDiscarded
 		return r
 	}
 	r.Gone = a.Status == http.StatusGone
@@ -119,7 +125,7 @@ func (s *Sender) outcome(d pipeline.Dispatch, a pipeline.Attempt, retryAfter tim
 
 func (s *Sender) scheduleOf(w pipeline.Webhook) Schedule {
 	if w.RetrySchedule == nil {
-		return s.schedule
+		return s.schedule.cut(conductOf(w).Retries)
 	}
 	own := make(Schedule, len(w.RetrySchedule))
 	for i, d := range w.RetrySchedule {
@@ -136,15 +142,24 @@ type answer struct {
 	token      *token        // what it was sent, with AuthOAuth2
 }
 
-// send posts all messages of the event, up to the first that fails. The last answer counts.
+// errNothingToTell: the delivery was queued, and then its format has no message for the event
+// (it was subscribed to less meanwhile, say). Nothing was sent, and nothing ever will be.
+var errNothingToTell = errors.New("nothing was sent: the webhook's format has nothing to say of this event")
+
+// send makes a request of each message of the event, up to the first that fails. The last
+// answer counts. What is tried again is the whole: those that the partner took it gets again,
+// with the same webhook-id.
 func (s *Sender) send(ctx context.Context, d pipeline.Dispatch, at time.Time) (got answer, err error) {
 	format, ok := formats[d.Webhook.Format]
 	if !ok {
 		return answer{}, fmt.Errorf("there is no format %q", d.Webhook.Format)
 	}
-	messages, err := format.Messages(d.Event, d.Test)
+	messages, err := format.Messages(d)
 	if err != nil {
 		return answer{}, err
+	}
+	if len(messages) == 0 {
+		return answer{}, errNothingToTell
 	}
 	for _, m := range messages {
 		if got, err = s.post(ctx, d, m, at); err != nil {
@@ -183,7 +198,7 @@ func (s *Sender) request(ctx context.Context, d pipeline.Dispatch, m Message, at
 	if err != nil {
 		return answer{}, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, d.Webhook.URL, bytes.NewReader(m.Body))
+	req, err := http.NewRequestWithContext(ctx, cmp.Or(m.Method, http.MethodPost), d.Webhook.URL, bytes.NewReader(m.Body))
 	if err != nil {
 		return answer{}, fmt.Errorf("make request: %w", err)
 	}
@@ -200,7 +215,7 @@ func (s *Sender) request(ctx context.Context, d pipeline.Dispatch, m Message, at
 	if resp.StatusCode != http.StatusSwitchingProtocols {
 		got.body = readBounded(resp.Body, d.Webhook, token)
 	}
-	return got, judge(resp)
+	return got, judge(resp.StatusCode, conductOf(d.Webhook))
 }
 
 // address sets the headers: first those that the webhook's owner chose, then ours, which count
@@ -222,18 +237,28 @@ func (s *Sender) address(req *http.Request, d pipeline.Dispatch, m Message, at t
 	// again where a kept connection turns out to have been closed by the partner meanwhile: the
 	// webhook-id lets the partner see a repeat.
 	req.Header["Idempotency-Key"] = nil
-	return s.signer.sign(req.Header, d.Webhook.Signing, d.Event.ID, at, m.Body)
+	id := d.Event.ID
+	if m.Part != "" {
+		id += "." + m.Part
+	}
+	if conductOf(d.Webhook).Standard {
+		return s.signer.sign(req.Header, d.Webhook.Signing, id, at, m.Body)
+	}
+	req.Header.Set(headerID, id)
+	return nil
 }
 
-// judge: success is 2xx and nothing else.
-func judge(resp *http.Response) error {
+// judge: success is 2xx and nothing else, or 200 alone.
+func judge(status int, c Conduct) error {
 	switch {
-	case resp.StatusCode >= 200 && resp.StatusCode <= 299:
+	case status == http.StatusOK, status >= 200 && status <= 299 && !c.OnlyOK:
 		return nil
-	case resp.StatusCode >= 300 && resp.StatusCode <= 399:
-		return fmt.Errorf("answered %d: redirects are not followed", resp.StatusCode)
+	case status >= 200 && status <= 299:
+		return fmt.Errorf("answered %d: of this format only 200 is success", status)
+	case status >= 300 && status <= 399:
+		return fmt.Errorf("answered %d: redirects are not followed", status)
 	default:
-		return fmt.Errorf("answered %d", resp.StatusCode)
+		return fmt.Errorf("answered %d", status)
 	}
 }
 

@@ -22,6 +22,8 @@ type Store interface {
 	activities.DeliveryStore
 	activities.CustomerStore
 	activities.RetentionStore
+	activities.InboundStore
+	activities.DocumentStore
 	Register
 }
 
@@ -31,7 +33,9 @@ type Config struct {
 	Engine *workflows.Engine
 	Store  Store
 	Sender activities.Sender
-	Logger *slog.Logger // nil means slog.Default
+	// Fetcher keeps documents.
+	Fetcher activities.Fetcher
+	Logger  *slog.Logger // nil means slog.Default
 
 	KeepAttempts   time.Duration // 0 means activities.DefaultKeepAttempts
 	KeepDeliveries time.Duration // 0 means activities.DefaultKeepDeliveries
@@ -96,10 +100,14 @@ func register(r worker.Registry, cfg Config, gate *activities.Gate) {
 	r.RegisterWorkflow(workflows.TestWebhook)
 	r.RegisterWorkflow(workflows.Sweep)
 	r.RegisterWorkflow(workflows.Retention)
+	r.RegisterWorkflow(workflows.Inbound)
+	r.RegisterWorkflow(workflows.Document)
 	bell := activities.NewBell()
 	r.RegisterActivity(&activities.Recording{Store: cfg.Store, Bell: bell})
 	r.RegisterActivity(&activities.Deliveries{Store: cfg.Store, Sender: cfg.Sender, Waker: cfg.Engine, Gate: gate, Bell: bell})
 	r.RegisterActivity(&activities.FollowUps{Store: cfg.Store, Commander: cfg.Engine})
+	r.RegisterActivity(&activities.Inbox{Store: cfg.Store, Commander: cfg.Engine, Starter: cfg.Engine})
+	r.RegisterActivity(&activities.Documents{Store: cfg.Store, Fetcher: cfg.Fetcher, Commander: cfg.Engine, Starter: cfg.Engine})
 	r.RegisterActivity(&activities.Retention{
 		Store:          cfg.Store,
 		KeepAttempts:   cmp.Or(cfg.KeepAttempts, activities.DefaultKeepAttempts),

@@ -36,6 +36,8 @@ var (
 	delivering *activities.Deliveries
 	forgetting *activities.Retention
 	following  *activities.FollowUps
+	receiving  *activities.Inbox
+	keeping    *activities.Documents
 )
 
 // storePatience is how long a command waits for Postgres before the caller is told to try
@@ -128,6 +130,17 @@ func sweep(ctx workflow.Context) (activities.SweepResult, error) {
 	var out activities.SweepResult
 	err := activity(ctx, o, delivering.SweepDeliveries, activities.SweepInput{}).Get(ctx, &out)
 	return out, err
+}
+
+func sweepInbound(ctx workflow.Context) error {
+	o := workflow.ActivityOptions{
+		Summary:             "look for what providers told us, and documents, that nobody looks after",
+		StartToCloseTimeout: 30 * time.Second,
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: 10 * time.Second, MaximumAttempts: 3,
+		},
+	}
+	return activity(ctx, o, receiving.SweepInbound, activities.SweepInboundInput{}).Get(ctx, nil)
 }
 
 // The time that a sample gets: one attempt at most, and finding the webhook before it. sampleTime

@@ -4,6 +4,7 @@
 package workflows
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -160,9 +161,18 @@ func (l *lifecycle[S]) beginEnsuing(ctx workflow.Context) {
 func (l *lifecycle[S]) begin(ctx workflow.Context, f activities.SignCustomerInput) {
 	l.begun = append(l.begun, f)
 	ended := signCustomer(ctx, f)
+	var started workflow.Future
+	if f.Documents && workflow.GetVersion(ctx, changeDocuments, workflow.DefaultVersion, 1) >= 1 {
+		started = startDocuments(ctx, f)
+	}
 	workflow.Go(ctx, func(ctx workflow.Context) {
 		if err := ended.Get(ctx, nil); err != nil {
 			workflow.GetLogger(ctx).Error("customer was not moved to Signed", "customer", f.CustomerID, "error", err)
+		}
+		if started != nil {
+			if err := started.Get(ctx, nil); err != nil {
+				workflow.GetLogger(ctx).Error("the contract's document is not fetched", "event", f.Cause.EventID, "error", err)
+			}
 		}
 		l.begun = slices.DeleteFunc(l.begun, func(other activities.SignCustomerInput) bool { return other == f })
 	})
@@ -268,11 +278,19 @@ func (l *lifecycle[S]) advance(e pipeline.Event, next S, deliveries int) Outcome
 	if e.Type == pipeline.TypeContractSigned {
 		l.ensuing = append(l.ensuing, activities.SignCustomerInput{
 			CompanyID: e.CompanyID, CustomerID: int64(e.CustomerID), Actor: e.Actor,
-			Cause: pipeline.Cause{EventID: e.ID, Type: e.Type, Stream: e.Stream},
+			Cause:     pipeline.Cause{EventID: e.ID, Type: e.Type, Stream: e.Stream},
+			Documents: namesDocuments(e),
 		})
 	}
 	l.story.add(e, deliveries)
 	return Outcome{Event: e, Allowed: next.Allowed()}
+}
+
+// namesDocuments: most signatures name none, and then there is nothing to start.
+func namesDocuments(e pipeline.Event) bool {
+	var signed pipeline.ContractSigned
+	err := json.Unmarshal(e.Payload, &signed)
+	return err == nil && (signed.DocumentURL != "" || len(pipeline.Uploaded(signed.Documents)) > 0)
 }
 
 // show brings up to date what an operator sees. The search attribute only where the stage is

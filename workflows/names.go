@@ -15,6 +15,10 @@ const (
 	UpdateTransition = "transition" // of Customer and Proposal
 	SignalWake       = "wake"       // of Webhook
 
+	// Changes of what workflows do, for those that began before.
+	changeDocuments = "fetch the documents of a signature" // of Proposal
+	changeInbound   = "sweep the inbox"                    // of Sweep
+
 	sweepID     = "sweep"
 	retentionID = "retention"
 )

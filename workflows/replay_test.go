@@ -46,6 +46,8 @@ func TestHistoriesReplay(t *testing.T) {
 			replayer.RegisterWorkflow(workflows.TestWebhook)
 			replayer.RegisterWorkflow(workflows.Sweep)
 			replayer.RegisterWorkflow(workflows.Retention)
+			replayer.RegisterWorkflow(workflows.Inbound)
+			replayer.RegisterWorkflow(workflows.Document)
 			require.NoError(t, replayer.ReplayWorkflowHistoryFromJSONFile(nil, file))
 		})
 	}
@@ -73,7 +75,7 @@ func TestReplayFindsAWorkflowThatDoesSomethingElse(t *testing.T) {
 			t.Run(name+"/"+nameOf(file), func(t *testing.T) {
 				t.Parallel()
 				replayer := worker.NewWorkflowReplayer()
-				for _, as := range []string{"Customer", "Proposal", "Webhook", "TestWebhook", "Sweep", "Retention"} {
+				for _, as := range []string{"Customer", "Proposal", "Webhook", "TestWebhook", "Sweep", "Retention", "Inbound", "Document"} {
 					replayer.RegisterWorkflowWithOptions(other, workflow.RegisterOptions{Name: as})
 				}
 				require.Error(t, replayer.ReplayWorkflowHistoryFromJSONFile(nil, file))

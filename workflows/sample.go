@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -19,6 +20,7 @@ type TestInput struct {
 	CompanyID int64
 	WebhookID int64
 	Event     pipeline.Event
+	Customer  json.RawMessage `json:"customer,omitempty"` // of a proposal's event, for the formats of other systems
 }
 
 // TestResult says how the partner answered. An attempt that failed is a result too.

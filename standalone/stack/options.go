@@ -77,11 +77,14 @@ func (o *Options) check() error {
 
 const maxPort = 1<<16 - 1
 
-// keepSecrets fills in the keys that were not given: made at the first start, and kept in the
-// data folder.
+// keepSecrets fills in what was not given: keys, made at the first start and kept in the data
+// folder, and where documents are kept, which is there too.
 func (o *Options) keepSecrets() error {
 	if err := os.MkdirAll(o.Data, 0o755); err != nil {
 		return fmt.Errorf("make DEALWRIGHT_DATA: %w", err)
+	}
+	if o.App.Documents == "" {
+		o.App.Documents = filepath.Join(o.Data, "documents")
 	}
 	if o.App.Key == "" {
 		key, err := kept(filepath.Join(o.Data, "key"), postgres.NewSecretKey)

@@ -29,9 +29,11 @@ type Config struct {
 	EncryptionKey  string        `env:"DEALWRIGHT_ENCRYPTION_KEY"`
 	AllowTargets   string        `env:"DEALWRIGHT_ALLOW_TARGETS"`
 	RetrySchedule  string        `env:"DEALWRIGHT_RETRY_SCHEDULE"`
-	DisableAfter   time.Duration `env:"DEALWRIGHT_DISABLE_AFTER"   envDefault:"120h"`  // of failing, a webhook is disabled
-	KeepAttempts   time.Duration `env:"DEALWRIGHT_KEEP_ATTEMPTS"   envDefault:"720h"`  // 30 days
-	KeepDeliveries time.Duration `env:"DEALWRIGHT_KEEP_DELIVERIES" envDefault:"2160h"` // 90 days
+	DisableAfter   time.Duration `env:"DEALWRIGHT_DISABLE_AFTER"   envDefault:"120h"`      // of failing, a webhook is disabled
+	KeepAttempts   time.Duration `env:"DEALWRIGHT_KEEP_ATTEMPTS"   envDefault:"720h"`      // 30 days
+	KeepDeliveries time.Duration `env:"DEALWRIGHT_KEEP_DELIVERIES" envDefault:"2160h"`     // 90 days
+	Documents      string        `env:"DEALWRIGHT_DOCUMENTS"`                              // the bucket of signed documents: a folder or a URL
+	MaxDocument    int64         `env:"DEALWRIGHT_MAX_DOCUMENT"    envDefault:"104857600"` // bytes; 100 MiB
 	LogLevel       string        `env:"DEALWRIGHT_LOG_LEVEL"       envDefault:"info"`
 	LogFormat      string        `env:"DEALWRIGHT_LOG_FORMAT"      envDefault:"json"`
 	MaxConns       int           `env:"DEALWRIGHT_MAX_CONNS"       envDefault:"20"`
@@ -131,6 +133,9 @@ func (c Config) CheckValues() error {
 	}
 	if c.MaxConns < 1 {
 		wrong = append(wrong, fmt.Errorf("DEALWRIGHT_MAX_CONNS has to be 1 or more, not %d", c.MaxConns))
+	}
+	if c.MaxDocument < 0 {
+		wrong = append(wrong, fmt.Errorf("DEALWRIGHT_MAX_DOCUMENT has to be a number of bytes, not %d", c.MaxDocument))
 	}
 	if c.Key != "" && (!strings.HasPrefix(c.Key, "dw_") || len(c.Key) < 35) {
 		wrong = append(wrong, errors.New("DEALWRIGHT_KEY has to be dw_ and at least 32 characters"))

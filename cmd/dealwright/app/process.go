@@ -14,6 +14,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/dealwright/dealwright/api"
+	"github.com/dealwright/dealwright/documents"
 	"github.com/dealwright/dealwright/postgres"
 	"github.com/dealwright/dealwright/webhook"
 	"github.com/dealwright/dealwright/worker"
@@ -30,6 +31,8 @@ type Process struct {
 	client  client.Client
 	engine  *workflows.Engine
 	metrics *prometheus.Registry
+	// documents is nil where DEALWRIGHT_DOCUMENTS is not set.
+	documents *documents.Keeper
 
 	namespace string
 }
@@ -52,11 +55,16 @@ func NewProcess(cfg Config, temporal client.Options, log *slog.Logger) (*Process
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("make temporal client: %w", err), store.Close())
 	}
+	keeper, err := openDocuments(cfg, targets)
+	if err != nil {
+		c.Close()
+		return nil, errors.Join(err, store.Close())
+	}
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return &Process{
 		cfg: cfg, log: log, store: store, targets: targets, client: c,
-		engine: workflows.NewEngine(c), metrics: metrics, namespace: namespaceOf(temporal),
+		engine: workflows.NewEngine(c), metrics: metrics, documents: keeper, namespace: namespaceOf(temporal),
 	}, nil
 }
 
@@ -81,7 +89,10 @@ func OpenStore(cfg Config) (*postgres.Store, error) {
 // Close lets go of Postgres and Temporal.
 func (p *Process) Close() error {
 	p.client.Close()
-	return p.store.Close()
+	if p.documents == nil {
+		return p.store.Close()
+	}
+	return errors.Join(p.documents.Close(), p.store.Close())
 }
 
 // The bounds of a request's outer parts, against clients that send or read drop by drop.
@@ -99,9 +110,13 @@ func (p *Process) ServeAPI(ctx context.Context, l net.Listener, ready func()) er
 	if err := p.bootstrap(ctx); err != nil {
 		return err
 	}
-	routes, err := api.New(api.Config{ //nolint:contextcheck // each request brings its own context
+	config := api.Config{
 		Store: p.store, Engine: p.engine, Targets: p.targets, Logger: p.log, Registry: p.metrics, Version: p.cfg.Version,
-	})
+	}
+	if p.documents != nil {
+		config.Documents = p.documents
+	}
+	routes, err := api.New(config) //nolint:contextcheck // each request brings its own context
 	if err != nil {
 		return fmt.Errorf("prepare api: %w", err)
 	}
@@ -153,7 +168,7 @@ func (p *Process) RunWorker(ctx context.Context, ready func()) error {
 	err = p.again(ctx, "start worker", func(ctx context.Context) error {
 		// A worker that failed to start cannot be started again, so each try has its own.
 		w = worker.New(worker.Config{
-			Client: p.client, Engine: p.engine, Store: p.store, Sender: sender, Logger: p.log,
+			Client: p.client, Engine: p.engine, Store: p.store, Sender: sender, Fetcher: p.fetcher(), Logger: p.log,
 			KeepAttempts: p.cfg.KeepAttempts, KeepDeliveries: p.cfg.KeepDeliveries,
 		})
 		return w.Start(ctx)
