@@ -55,16 +55,22 @@ func newDesk(t *testing.T, status string) *desk {
 	}
 }
 
-func (d *desk) BeginInbound(context.Context, int64) (pipeline.Inbound, error) { return d.item, d.broken }
+func (d *desk) BeginInbound(context.Context, int64) (pipeline.Inbound, error) {
+	return d.item, d.broken
+}
 
 func (d *desk) SettleInbound(_ context.Context, _ int64, status pipeline.InboundStatus, note string, proposalID int64) error {
 	d.item.Status, d.item.Note, d.item.ProposalID = status, pipeline.Text(note), pipeline.ID(proposalID)
 	return d.broken
 }
 
-func (d *desk) NewestInbound(context.Context, int64, int64) (time.Time, error) { return d.newest, d.broken }
+func (d *desk) NewestInbound(context.Context, int64, int64) (time.Time, error) {
+	return d.newest, d.broken
+}
 
-func (d *desk) LeftInbound(context.Context, time.Duration, int) ([]int64, error) { return d.left, d.broken }
+func (d *desk) LeftInbound(context.Context, time.Duration, int) ([]int64, error) {
+	return d.left, d.broken
+}
 
 func (d *desk) LeftDocuments(context.Context, time.Duration, int) ([]pipeline.KeptDocument, error) {
 	return d.documents, d.broken
