@@ -85,11 +85,12 @@ type solve360Errors struct {
 // MarshalJSON writes the list.
 func (e solve360Errors) MarshalJSON() ([]byte, error) { return json.Marshal(e.Error) }
 
-// hookOf is a webhook as Solve360 shows it, but that a secret is shown by a placeholder.
+// hookOf is a webhook as Solve360 shows it, to whoever may see the hook: with its secret ("Webhook
+// management", List).
 func hookOf(w pipeline.Webhook) solve360Hook {
 	h := solve360Hook{
 		ID: w.ID, Type: solve360Web, Title: string(w.Description), Event: w.EventName, URL: w.URL,
-		ContentType: w.ContentType, Constraint: w.Constraint,
+		ContentType: w.ContentType, Constraint: w.Constraint, Secret: w.Signing.Secret,
 	}
 	if w.Active {
 		h.Active = 1
@@ -99,9 +100,6 @@ func hookOf(w pipeline.Webhook) solve360Hook {
 	}
 	if h.Constraint == "" {
 		h.Constraint = pipeline.ConstraintAll
-	}
-	if w.Signing.Secret != "" {
-		h.Secret = placeholder
 	}
 	return h
 }
@@ -114,7 +112,7 @@ func detailsOf(h solve360Hook) solve360Created {
 	}
 }
 
-// createHook answers POST /hooks/. The secret is shown this once.
+// createHook answers POST /hooks/.
 func (s *Server) createHook(c *gin.Context) error {
 	in, err := readSolve360(c.Request)
 	if err != nil {
@@ -128,9 +126,7 @@ func (s *Server) createHook(c *gin.Context) error {
 	if w, err = s.subscribe(c.Request.Context(), w); err != nil {
 		return err
 	}
-	shown := detailsOf(hookOf(w))
-	shown.Secret = w.Signing.Secret
-	return answerSolve360(c, http.StatusOK, shown)
+	return answerSolve360(c, http.StatusOK, detailsOf(hookOf(w)))
 }
 
 // listHooks answers GET /hooks/ with all of them.
@@ -186,7 +182,7 @@ func (s *Server) changeHook(c *gin.Context) error {
 // An empty one means that there is none from now on.
 func (s *Server) changeHookSecret(ctx context.Context, w pipeline.Webhook, in solve360Fields) error {
 	secret, given := in["secret"]
-	if !given || secret == placeholder || secret == w.Signing.Secret {
+	if !given || secret == w.Signing.Secret {
 		return nil
 	}
 	_, _, _, err := s.store.RotateSecret(ctx, w.CompanyID, w.ID, secret, 0, pipeline.Idempotency{}) //nolint:dogsled // they are known

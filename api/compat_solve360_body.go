@@ -33,7 +33,7 @@ const solve360Root = "request"
 // apply gives the webhook with what the fields say, but for the secret; what they leave out
 // stays.
 func (f solve360Fields) apply(w pipeline.Webhook) (pipeline.Webhook, error) {
-	var errs [7]error
+	var errs [6]error
 	if id, given := f["id"]; given && id != strconv.FormatInt(w.ID, 10) {
 		errs[0] = wrong("id", "is not for you to choose")
 	}
@@ -62,10 +62,7 @@ func (f solve360Fields) apply(w pipeline.Webhook) (pipeline.Webhook, error) {
 	if !wholeURL(w.URL) {
 		errs[4] = wrong("url", "has to be a whole http:// or https:// address")
 	}
-	if f["secret"] == placeholder && w.ID == 0 {
-		errs[5] = wrong("secret", "is what stands for a secret in lists, not one")
-	}
-	errs[6] = pipeline.CheckFormat(w)
+	errs[5] = pipeline.CheckFormat(w)
 	w.Events = typesOf(w)
 	return w, allInvalid(errs[:]...)
 }
