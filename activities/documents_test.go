@@ -29,8 +29,10 @@ func newArchive(t *testing.T) *archive {
 	t.Helper()
 	return &archive{
 		desk: newDesk(t, "SIGN"), docs: map[string]pipeline.KeptDocument{},
-		connections: []pipeline.Connection{{ID: 3, CompanyID: 1, BaseURL: "https://sighten.example", Auth: pipeline.Auth{Type: pipeline.AuthNone}}},
-		file:        pipeline.File{Name: "a.pdf", ContentType: "application/pdf", Size: 3, SHA256: string(make64('a'))},
+		connections: []pipeline.Connection{
+			{ID: 3, CompanyID: 1, BaseURL: "https://sighten.example", Auth: pipeline.Auth{Type: pipeline.AuthNone}},
+		},
+		file: pipeline.File{Name: "a.pdf", ContentType: "application/pdf", Size: 3, SHA256: string(make64('a'))},
 	}
 }
 
@@ -109,14 +111,16 @@ func (a *archive) sign(t *testing.T, data pipeline.ContractSigned) activities.Si
 	return activities.SignCustomerInput{CompanyID: 1, CustomerID: 2, Cause: pipeline.Cause{EventID: id}, Documents: true}
 }
 
-func listed(uuid string) []pipeline.ContractDocument {
+func listed() []pipeline.ContractDocument {
 	return []pipeline.ContractDocument{
 		{UUID: "451c2577-96b7-48dd-a7d0-eb2e47293e96", Name: "b.pdf", CreationType: "GENERATED"},
-		{UUID: uuid, Name: "a.pdf", CreationType: "UPLOADED"},
+		{UUID: uploaded, Name: "a.pdf", CreationType: "UPLOADED"},
 	}
 }
 
-func archived[In, Out any](t *testing.T, a *archive, f func(*activities.Documents) func(context.Context, In) (Out, error), in In) (Out, error) {
+func archived[In, Out any](
+	t *testing.T, a *archive, f func(*activities.Documents) func(context.Context, In) (Out, error), in In,
+) (Out, error) {
 	t.Helper()
 	var suite testsuite.WorkflowTestSuite
 	env := suite.NewTestActivityEnvironment()
@@ -143,7 +147,7 @@ func noting(d *activities.Documents) recordsDocument   { return d.RecordDocument
 func TestStartDocuments(t *testing.T) {
 	t.Parallel()
 	a := newArchive(t)
-	out, err := archived(t, a, starting, a.sign(t, pipeline.ContractSigned{Documents: listed(uploaded)}))
+	out, err := archived(t, a, starting, a.sign(t, pipeline.ContractSigned{Documents: listed()}))
 	require.NoError(t, err)
 	require.Equal(t, 1, out.Started)
 	require.Equal(t, []string{"document-" + uploaded}, a.started)
@@ -153,11 +157,12 @@ func TestStartDocuments(t *testing.T) {
 	// Where it is not clear at which provider it is, nobody is asked for it.
 	a = newArchive(t)
 	a.connections = append(a.connections, pipeline.Connection{ID: 4})
-	out, err = archived(t, a, starting, a.sign(t, pipeline.ContractSigned{Documents: listed(uploaded)}))
+	out, err = archived(t, a, starting, a.sign(t, pipeline.ContractSigned{Documents: listed()}))
 	require.NoError(t, err)
 	require.Zero(t, out.Started)
 	a.docs[uploaded] = pipeline.KeptDocument{UUID: uploaded, ConnectionID: 4}
-	out, err = archived(t, a, starting, activities.SignCustomerInput{CompanyID: 1, Cause: pipeline.Cause{EventID: pipeline.EventID("proposal-5", "sign")}})
+	signature := pipeline.Cause{EventID: pipeline.EventID("proposal-5", "sign")}
+	out, err = archived(t, a, starting, activities.SignCustomerInput{CompanyID: 1, Cause: signature})
 	require.NoError(t, err)
 	require.Equal(t, 1, out.Started)
 	require.EqualValues(t, 4, a.docs[uploaded].ConnectionID)
@@ -195,7 +200,9 @@ func TestFetchDocument_ThatCannotBeHad(t *testing.T) {
 	} {
 		a := newArchive(t)
 		a.refusal = pipeline.Errorf(code, "answered so")
-		a.docs[uploaded] = pipeline.KeptDocument{CompanyID: 1, UUID: uploaded, URL: "https://files.example/a.pdf", Status: pipeline.KeptWaiting}
+		a.docs[uploaded] = pipeline.KeptDocument{
+			CompanyID: 1, UUID: uploaded, URL: "https://files.example/a.pdf", Status: pipeline.KeptWaiting,
+		}
 		_, err := archived(t, a, fetching, activities.DocumentInput{CompanyID: 1, UUID: uploaded})
 		var failure *temporal.ApplicationError
 		require.ErrorAs(t, err, &failure)
@@ -218,7 +225,7 @@ func TestFetchDocument_ThatCannotBeHad(t *testing.T) {
 func TestRecordDocument(t *testing.T) {
 	t.Parallel()
 	a := newArchive(t)
-	a.sign(t, pipeline.ContractSigned{Documents: listed(uploaded)})
+	a.sign(t, pipeline.ContractSigned{Documents: listed()})
 	a.docs[uploaded] = pipeline.KeptDocument{CompanyID: 1, UUID: uploaded, ProposalID: 5, Status: pipeline.KeptStored, File: a.file}
 	in := activities.DocumentInput{CompanyID: 1, UUID: uploaded}
 	out, err := archived(t, a, noting, in)
@@ -244,7 +251,7 @@ func TestRecordDocument(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, out.Note, "not legal")
 	next(pipeline.TypeContractSent, pipeline.ContractSent{})
-	next(pipeline.TypeContractSigned, pipeline.ContractSigned{Documents: listed(uploaded)})
+	next(pipeline.TypeContractSigned, pipeline.ContractSigned{Documents: listed()})
 	out, err = archived(t, a, noting, in)
 	require.NoError(t, err)
 	require.True(t, out.Recorded)
@@ -255,7 +262,9 @@ func TestGiveUpDocument(t *testing.T) {
 	t.Parallel()
 	a := newArchive(t)
 	a.docs[uploaded] = pipeline.KeptDocument{CompanyID: 1, UUID: uploaded, Status: pipeline.KeptWaiting}
-	_, err := (&activities.Documents{Store: a}).GiveUpDocument(t.Context(), activities.GiveUpDocumentInput{CompanyID: 1, UUID: uploaded, Why: "answered 401"})
+	_, err := (&activities.Documents{Store: a}).GiveUpDocument(t.Context(), activities.GiveUpDocumentInput{
+		CompanyID: 1, UUID: uploaded, Why: "answered 401",
+	})
 	require.NoError(t, err)
 	require.Equal(t, pipeline.KeptFailed, a.docs[uploaded].Status)
 }

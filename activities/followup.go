@@ -30,7 +30,7 @@ type SignCustomerInput struct {
 	CustomerID int64
 	Actor      pipeline.Actor
 	Cause      pipeline.Cause
-	Documents  bool `json:",omitempty"` // it names documents that can be fetched
+	Documents  bool // it names documents that can be fetched
 }
 
 // SignCustomerResult says whether the customer was moved, and why not where it was not.

@@ -15,7 +15,11 @@ type InboundStore interface {
 	NewestInbound(ctx context.Context, companyID, proposalID int64) (time.Time, error)
 	LeftInbound(ctx context.Context, grace time.Duration, limit int) ([]int64, error)
 	LeftDocuments(ctx context.Context, grace time.Duration, limit int) ([]pipeline.KeptDocument, error)
+	DealStore
+}
 
+// DealStore is where what the news are about is looked up.
+type DealStore interface {
 	ProposalByUUID(ctx context.Context, companyID int64, uuid string) (pipeline.Proposal, error)
 	CustomerByUUID(ctx context.Context, companyID int64, uuid string) (pipeline.Customer, error)
 	Proposal(ctx context.Context, companyID, id int64) (pipeline.Proposal, error)
@@ -185,7 +189,9 @@ func (b *Inbox) expect(ctx context.Context, item pipeline.Inbound, p pipeline.Pr
 
 // nothingToRecord: only a document may have come late. One that could not be had is tried again;
 // where it is being fetched, that goes on.
-func (b *Inbox) nothingToRecord(ctx context.Context, item pipeline.Inbound, p pipeline.Proposal, plan pipeline.ContractPlan) (verdict, error) {
+func (b *Inbox) nothingToRecord(
+	ctx context.Context, item pipeline.Inbound, p pipeline.Proposal, plan pipeline.ContractPlan,
+) (verdict, error) {
 	for _, doc := range plan.Fetch {
 		if err := b.Starter.KeepDocument(ctx, item.CompanyID, doc.UUID); err != nil {
 			return verdict{}, err

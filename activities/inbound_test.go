@@ -2,7 +2,6 @@ package activities_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -395,12 +394,4 @@ func TestSweepInbound(t *testing.T) {
 	d.broken = errors.New("lost")
 	_, err = inbox.SweepInbound(t.Context(), activities.SweepInboundInput{})
 	require.Error(t, err)
-}
-
-// What reaches Temporal is an id and no more.
-func TestHandleInbound_TellsTemporalNothing(t *testing.T) {
-	t.Parallel()
-	b, err := json.Marshal(activities.HandleInboundInput{ID: 7})
-	require.NoError(t, err)
-	require.JSONEq(t, `{"ID":7}`, string(b))
 }

@@ -22,7 +22,7 @@ const (
 // of the documents that we fetched there.
 func (s *Server) contractRoutes() []Route {
 	paged := []string{"limit", "cursor"}
-	routes := []Route{
+	routes := []Route{ //nolint:prealloc // it is made once
 		{http.MethodPost, "/v1/connections", admins, nil, s.createConnection},
 		{http.MethodGet, "/v1/connections", admins, paged, s.listConnections},
 		{http.MethodGet, "/v1/connections/:id", admins, nil, s.getConnection},

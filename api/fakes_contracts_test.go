@@ -130,7 +130,8 @@ func (s *fakeStore) Inbox(_ context.Context, q pipeline.InboundQuery) ([]pipelin
 	defer s.mu.Unlock()
 	var out []pipeline.Inbound
 	for _, in := range s.contracts.inbox {
-		if in.CompanyID == q.CompanyID && (q.Status == "" || q.Status == in.Status) && (q.ConnectionID == 0 || q.ConnectionID == in.ConnectionID) {
+		if in.CompanyID == q.CompanyID && (q.Status == "" || q.Status == in.Status) &&
+			(q.ConnectionID == 0 || q.ConnectionID == in.ConnectionID) {
 			in.Body = ""
 			out = append(out, in)
 		}

@@ -21,6 +21,11 @@ type Store interface {
 	ReplayStore
 	ReportStore
 	DeliveryStore
+	ContractStore
+}
+
+// ContractStore knows what there is of providers of contracts.
+type ContractStore interface {
 	ConnectionStore
 	InboxStore
 	DocumentStore

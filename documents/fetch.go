@@ -92,7 +92,7 @@ func (d *download) run(ctx context.Context) (pipeline.File, error) {
 	}
 	if err := d.fill(ctx, w, resp); err != nil {
 		undo()
-		w.Close() //nolint:errcheck,gosec // it says that it was undone, as it was to be
+		w.Close() // it says that it was undone, as it was to be
 		return pipeline.File{}, err
 	}
 	if err := w.Close(); err != nil {
@@ -177,7 +177,7 @@ func (d *download) copy(w io.Writer, body io.Reader) (cut, err error) {
 			return nil, nil
 		}
 		if readErr != nil {
-			return readErr, nil
+			return fmt.Errorf("read: %w", readErr), nil
 		}
 	}
 }

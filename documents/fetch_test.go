@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"io"
 	"io/fs"
 	"net/http"
@@ -68,7 +67,7 @@ func (o *office) fetch(t *testing.T) (pipeline.File, error) {
 func (o *office) files(t *testing.T) []string {
 	t.Helper()
 	var out []string
-	require.NoError(t, filepath.WalkDir(o.dir, func(path string, d fs.DirEntry, err error) error {
+	require.NoError(t, filepath.WalkDir(o.dir, func(_ string, d fs.DirEntry, err error) error {
 		if err == nil && !d.IsDir() {
 			out = append(out, d.Name())
 		}
@@ -84,6 +83,11 @@ func sumOf(b []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
+// send writes to somebody who may have hung up.
+func send(w io.Writer, b []byte) { _, _ = w.Write(b) }
+
+func flush(w http.ResponseWriter) { _ = http.NewResponseController(w).Flush() }
+
 const ample = time.Minute
 
 func TestFetch(t *testing.T) {
@@ -91,7 +95,7 @@ func TestFetch(t *testing.T) {
 	o := newOffice(t, ample, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/pdf; charset=binary")
 		w.Header().Set("Content-Disposition", `attachment; filename="../../Agreement.pdf"`)
-		w.Write(content)
+		send(w, content)
 	})
 	var last int64
 	for _, name := range []string{"", "Cash Agreement (2).pdf"} {
@@ -141,12 +145,12 @@ func TestFetch_Refusals(t *testing.T) {
 		"empty":            {status(200), pipeline.CodeUnavailable},
 		"too large, and it says so": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", strconv.Itoa(1<<20+1))
-			w.Write(make([]byte, 1<<20+1))
+			send(w, make([]byte, 1<<20+1))
 		}, pipeline.CodeTooLarge},
 		"too large, and it does not say": {func(w http.ResponseWriter, _ *http.Request) {
 			for range 40 {
-				w.Write(make([]byte, 32<<10))
-				w.(http.Flusher).Flush() //nolint:forcetypeassert // a test
+				send(w, make([]byte, 32<<10))
+				flush(w)
 			}
 		}, pipeline.CodeTooLarge},
 	} {
@@ -161,12 +165,9 @@ func TestFetch_Refusals(t *testing.T) {
 }
 
 // cutter answers with the content and hangs up in the middle; ranges it serves as they are asked.
-func cutter(header http.Header, ranges bool, asked *atomic.Int64) http.HandlerFunc {
+func cutter(ranges bool, asked *atomic.Int64) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		n := asked.Add(1)
-		for name, values := range header {
-			w.Header()[name] = values
-		}
 		if from := r.Header.Get("Range"); from != "" && ranges {
 			http.ServeContent(w, r, "", time.Unix(1_700_000_000, 0), bytes.NewReader(content))
 			return
@@ -174,10 +175,10 @@ func cutter(header http.Header, ranges bool, asked *atomic.Int64) http.HandlerFu
 		w.Header().Set("Content-Length", strconv.Itoa(len(content)))
 		w.Header().Set("Last-Modified", time.Unix(1_700_000_000, 0).UTC().Format(http.TimeFormat))
 		if n > 1 {
-			w.Write(content)
+			send(w, content)
 			return
 		}
-		w.Write(content[:len(content)/2])
+		send(w, content[:len(content)/2])
 		panic(http.ErrAbortHandler) //nolint:forbidigo // how a handler hangs up
 	}
 }
@@ -185,7 +186,7 @@ func cutter(header http.Header, ranges bool, asked *atomic.Int64) http.HandlerFu
 func TestFetch_GoesOnWhereItWasCutOff(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int64
-	o := newOffice(t, ample, cutter(nil, true, &asked))
+	o := newOffice(t, ample, cutter(true, &asked))
 	file, err := o.fetch(t)
 	require.NoError(t, err)
 	require.Equal(t, sumOf(content), file.SHA256)
@@ -195,7 +196,7 @@ func TestFetch_GoesOnWhereItWasCutOff(t *testing.T) {
 func TestFetch_BeginsAnewWhereTheProviderTakesNoRanges(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int64
-	o := newOffice(t, ample, cutter(nil, false, &asked))
+	o := newOffice(t, ample, cutter(false, &asked))
 	_, err := o.fetch(t)
 	require.Equal(t, pipeline.CodeUnavailable, pipeline.CodeOf(err))
 	require.Empty(t, o.files(t))
@@ -215,7 +216,7 @@ func TestFetch_DoesNotPatchTwoFilesTogether(t *testing.T) {
 		}
 		w.Header().Set("ETag", `"first"`)
 		w.Header().Set("Content-Length", strconv.Itoa(len(content)))
-		w.Write(content[:1000])
+		send(w, content[:1000])
 		panic(http.ErrAbortHandler) //nolint:forbidigo // how a handler hangs up
 	})
 	_, err := o.fetch(t)
@@ -226,8 +227,8 @@ func TestFetch_OfAProviderThatSendsNothing(t *testing.T) {
 	t.Parallel()
 	done := make(chan struct{})
 	o := newOffice(t, 50*time.Millisecond, func(w http.ResponseWriter, _ *http.Request) {
-		w.Write(content[:1000])
-		w.(http.Flusher).Flush() //nolint:forcetypeassert // a test
+		send(w, content[:1000])
+		flush(w)
 		<-done
 	})
 	defer close(done)
@@ -241,8 +242,8 @@ func TestFetch_IsEndedFromOutside(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	o := newOffice(t, ample, func(w http.ResponseWriter, r *http.Request) {
-		w.Write(content[:1000])
-		w.(http.Flusher).Flush() //nolint:forcetypeassert // a test
+		send(w, content[:1000])
+		flush(w)
 		cancel()
 		<-r.Context().Done()
 	})
@@ -264,5 +265,5 @@ func TestOpen(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
 	_, err = documents.Open(t.Context(), documents.Config{Bucket: file})
 	require.Error(t, err)
-	require.False(t, errors.Is(err, fs.ErrNotExist))
+	require.NotErrorIs(t, err, fs.ErrNotExist)
 }

@@ -306,3 +306,9 @@ func (p Proposal) Listed(uuid string) (Document, bool) {
 	}
 	return p.Documents[i], true
 }
+
+// NamesDocuments reports that a contract.signed event says what can be fetched. Most do not.
+func NamesDocuments(e Event) bool {
+	signed, err := decodeEvent[ContractSigned](e)
+	return err == nil && (signed.DocumentURL != "" || len(Uploaded(signed.Documents)) > 0)
+}

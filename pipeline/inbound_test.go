@@ -29,8 +29,14 @@ func TestReadContractNews_OfTheSample(t *testing.T) {
 		Status: "SIGN", Quote: "7cf8d5db-bb05-4a39-a40b-c83e17988c37", Site: "b0c16879-5c5f-4dd9-8442-65cc594372ed",
 		Task: "Installation Agreement", UpdatedAt: time.Date(2019, 11, 26, 20, 24, 59, 613449000, time.UTC),
 		Documents: []pipeline.ContractDocument{
-			{UUID: "451c2577-96b7-48dd-a7d0-eb2e47293e96", Name: "Cash Installation Agreement.pdf", CreationType: "GENERATED", DocumentType: "HIC"},
-			{UUID: "e24f5a7a-1d6d-4417-8af2-22da3d67d4cc", Name: "Cash Installation Agreement (2).pdf", CreationType: "UPLOADED", DocumentType: "OTH"},
+			{
+				UUID: "451c2577-96b7-48dd-a7d0-eb2e47293e96", Name: "Cash Installation Agreement.pdf",
+				CreationType: "GENERATED", DocumentType: "HIC",
+			},
+			{
+				UUID: "e24f5a7a-1d6d-4417-8af2-22da3d67d4cc", Name: "Cash Installation Agreement (2).pdf",
+				CreationType: "UPLOADED", DocumentType: "OTH",
+			},
 		},
 	}, news)
 }
@@ -56,7 +62,7 @@ func TestReadContractNews(t *testing.T) {
 				{"date_signed":"2026-11-20T10:00:00Z"},{"date_signed":null},{"date_signed":"2026-11-21T09:00:00.5+10:00"},{"date_signed":"soon"}]}}]}`,
 			func(t *testing.T, n pipeline.ContractNews) {
 				t.Helper()
-				require.Equal(t, time.Date(2026, 11, 20, 23, 0, 0, 5e8, time.UTC), n.SignedAt)
+				require.Equal(t, time.Date(2026, 11, 20, 23, 0, 0, 500000000, time.UTC), n.SignedAt)
 			},
 		},
 		"a day": {
@@ -139,7 +145,7 @@ func TestPlanContract_OfEveryStateAndStatus(t *testing.T) {
 		sold      voided    GEN  contract.requested
 		draft     none      VIEW -
 		selected  sent      ?    -`
-	for _, line := range strings.Split(strings.TrimSpace(table), "\n") {
+	for line := range strings.SplitSeq(strings.TrimSpace(table), "\n") {
 		words := strings.Fields(line)
 		t.Run(strings.Join(words[:3], " "), func(t *testing.T) {
 			t.Parallel()
@@ -196,8 +202,10 @@ func TestPlanContract_ASignatureBringsItsDocuments(t *testing.T) {
 	last, err := json.Marshal(plan.Steps[len(plan.Steps)-1].Data)
 	require.NoError(t, err)
 	require.JSONEq(t, `{"signed_at":"2026-11-21T12:00:00Z","documents":[
-		{"uuid":"451c2577-96b7-48dd-a7d0-eb2e47293e96","name":"Cash Installation Agreement.pdf","creation_type":"GENERATED","document_type":"HIC"},
-		{"uuid":"e24f5a7a-1d6d-4417-8af2-22da3d67d4cc","name":"Cash Installation Agreement (2).pdf","creation_type":"UPLOADED","document_type":"OTH"}
+		{"uuid":"451c2577-96b7-48dd-a7d0-eb2e47293e96","name":"Cash Installation Agreement.pdf",
+			"creation_type":"GENERATED","document_type":"HIC"},
+		{"uuid":"e24f5a7a-1d6d-4417-8af2-22da3d67d4cc","name":"Cash Installation Agreement (2).pdf",
+			"creation_type":"UPLOADED","document_type":"OTH"}
 		]}`, string(last), "the envelopes do not say when, so it is when it was received")
 
 	signed := requireLegal(t, p, plan)
@@ -230,7 +238,8 @@ func TestPlanContract_ASignatureBringsItsDocuments(t *testing.T) {
 func FuzzInbound(f *testing.F) {
 	f.Add(string(sightenSample(f)))
 	f.Add(`{"quote":"7cf8d5db-bb05-4a39-a40b-c83e17988c37","sub_tasks":[{"category":"DOCUMENT","document_status":"VOID"}]}`)
-	f.Add(`{"site":"b0c16879-5c5f-4dd9-8442-65cc594372ed","date_updated":"2026-11-20","sub_tasks":[{"category":"DOCUMENT","document_status":"SIGN"}]}`)
+	f.Add(`{"site":"b0c16879-5c5f-4dd9-8442-65cc594372ed","date_updated":"2026-11-20",
+		"sub_tasks":[{"category":"DOCUMENT","document_status":"SIGN"}]}`)
 	f.Fuzz(func(t *testing.T, body string) {
 		news, err := pipeline.ReadContractNews([]byte(body))
 		if err != nil {

@@ -90,8 +90,8 @@ func (s *Store) Document(ctx context.Context, companyID, partnerKey int64, uuid 
 
 // DocumentStored says that a document is in our keeping.
 func (s *Store) DocumentStored(ctx context.Context, companyID int64, uuid string, f pipeline.File) error {
-	_, err := s.exec(ctx, "keep document", `UPDATE documents SET status = 'stored', note = '', name = $3, content_type = $4, size = $5, sha256 = $6,
-			stored_at = now(), updated_at = now()
+	_, err := s.exec(ctx, "keep document", `UPDATE documents SET status = 'stored', note = '',
+			name = $3, content_type = $4, size = $5, sha256 = $6, stored_at = now(), updated_at = now()
 		WHERE company_id = $1 AND uuid = $2 AND status <> 'stored'`, companyID, uuid, f.Name, f.ContentType, f.Size, f.SHA256)
 	return err
 }

@@ -47,7 +47,8 @@ func (s *Store) KeepInbound(ctx context.Context, in pipeline.Inbound, hash []byt
 		inboundRow
 		Repeated bool `db:"repeated"`
 	}
-	err = s.get(ctx, &row, "inbound", `INSERT INTO inbox AS i (company_id, connection_id, hash, body, document_status, quote, site, date_updated)
+	err = s.get(ctx, &row, "inbound", `INSERT INTO inbox AS i
+		(company_id, connection_id, hash, body, document_status, quote, site, date_updated)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 		ON CONFLICT (connection_id, hash) DO UPDATE SET hash = i.hash
 		RETURNING `+inboundColumns+`, xmax <> 0 AS repeated`,
@@ -111,7 +112,8 @@ func (s *Store) BeginInbound(ctx context.Context, id int64) (pipeline.Inbound, e
 
 // SettleInbound says what has become of it.
 func (s *Store) SettleInbound(ctx context.Context, id int64, status pipeline.InboundStatus, note string, proposalID int64) error {
-	_, err := s.exec(ctx, "settle inbound", `UPDATE inbox SET status = $2, note = $3, proposal_id = coalesce($4, proposal_id), handled_at = now()
+	_, err := s.exec(ctx, "settle inbound", `UPDATE inbox
+		SET status = $2, note = $3, proposal_id = coalesce($4, proposal_id), handled_at = now()
 		WHERE id = $1 AND status = 'received'`, id, string(status), note, nullInt(proposalID))
 	return err
 }

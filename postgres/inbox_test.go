@@ -11,10 +11,10 @@ import (
 	"github.com/dealwright/dealwright/postgres"
 )
 
-func newConnection(tb testing.TB, store *postgres.Store, company int64, token string) pipeline.Connection {
+func newConnection(tb testing.TB, store *postgres.Store, token string) pipeline.Connection {
 	tb.Helper()
 	c, _, err := store.CreateConnection(tb.Context(), pipeline.Connection{
-		CompanyID: company, Provider: pipeline.ProviderSighten, BaseURL: "https://sighten.example", Token: token,
+		CompanyID: 1, Provider: pipeline.ProviderSighten, BaseURL: "https://sighten.example", Token: token,
 		Auth: pipeline.Auth{Type: pipeline.AuthBearer, Token: "very-secret"}, CreateMissing: true,
 	}, noKey)
 	require.NoError(tb, err)
@@ -26,7 +26,7 @@ func TestConnections(t *testing.T) {
 	d := newDatabase(t)
 	ctx, store := t.Context(), d.Store
 	other := newCompany(t, store)
-	c := newConnection(t, store, 1, "token-1")
+	c := newConnection(t, store, "token-1")
 	require.Equal(t, "token-1", c.Token)
 	require.Equal(t, pipeline.Auth{Type: pipeline.AuthBearer, Token: "very-secret"}, c.Auth)
 	require.True(t, c.CreateMissing)
@@ -78,7 +78,7 @@ func TestInbox(t *testing.T) {
 	d := newDatabase(t)
 	ctx, store := t.Context(), d.Store
 	other := newCompany(t, store)
-	c, second := newConnection(t, store, 1, "token-1"), newConnection(t, store, 1, "token-2")
+	c, second := newConnection(t, store, "token-1"), newConnection(t, store, "token-2")
 	in, hash := told(c, uuidOf(2, 7), `{ "a": 1 }`, noon)
 
 	kept, repeated, err := store.KeepInbound(ctx, in, hash)
@@ -160,7 +160,7 @@ func TestDocuments(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
 	ctx, store := t.Context(), d.Store
-	connection := newConnection(t, store, 1, "token-1")
+	connection := newConnection(t, store, "token-1")
 	partner, stranger := newKey(t, store, 1, pipeline.RolePartner), newKey(t, store, 1, pipeline.RolePartner)
 	owned := func(key pipeline.NewKey) func(*pipeline.Webhook) {
 		return func(w *pipeline.Webhook) { w.KeyID = key.ID }
@@ -222,7 +222,7 @@ func TestDocuments(t *testing.T) {
 	// One that the signature gave the URL of, which is sealed.
 	at := uuidOf(9, 2)
 	require.NoError(t, store.AddDocument(ctx, pipeline.KeptDocument{
-		CompanyID: 1, UUID: at, ProposalID: p.ID, URL: "https://files.example/secret-link", EventID: signed.ID, File: pipeline.File{Name: "c.pdf"},
+		CompanyID: 1, UUID: at, ProposalID: p.ID, URL: "https://files.example/secret-link", EventID: signed.ID,
 	}))
 	read, err = store.Document(ctx, 1, partner.ID, at)
 	require.NoError(t, err)

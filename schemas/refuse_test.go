@@ -239,7 +239,10 @@ var refused = map[string][]bad{
 	schemas.CreateConnection: {
 		{`{}`, at("/base_url", "/provider")},
 		{`{"provider":"docusign","base_url":"sighten"}`, at("/base_url", "/provider")},
-		{`{"provider":"sighten","base_url":"https://a.example","auth":{"type":"bearer"},"create_missing":1}`, at("/auth/token", "/create_missing")},
+		{
+			`{"provider":"sighten","base_url":"https://a.example","auth":{"type":"bearer"},"create_missing":1}`,
+			at("/auth/token", "/create_missing"),
+		},
 	},
 	schemas.SightenContract: {
 		{`{}`, at("/sub_tasks")},

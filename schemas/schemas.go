@@ -46,7 +46,7 @@ const (
 	Replay         = "requests/replay"
 	Recover        = "requests/recover"
 	SoloTrigger    = "requests/solo_trigger"
-	// What Sighten sends; see pipeline.ReadContractNews.
+	// SightenContract is what Sighten sends; see pipeline.ReadContractNews.
 	SightenContract  = "requests/sighten_contract"
 	CreateConnection = "requests/create_connection"
 	Nothing          = "requests/nothing" // where there is nothing to say

@@ -1,6 +1,7 @@
 package webhook_test
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -18,11 +19,23 @@ const providersKey = "the-providers-key"
 func get(t *testing.T, allow, url string) (*http.Response, error) {
 	t.Helper()
 	resp, err := webhook.NewGetter(newTargets(t, allow), "test").Get(t.Context(),
-		pipeline.Remote{URL: url, Auth: pipeline.Auth{Type: pipeline.AuthBearer, Token: providersKey}}, http.Header{"Accept": {"application/pdf"}})
+		pipeline.Remote{URL: url, Auth: pipeline.Auth{Type: pipeline.AuthBearer, Token: providersKey}},
+		http.Header{"Accept": {"application/pdf"}})
 	if err == nil {
 		t.Cleanup(func() { resp.Body.Close() })
 	}
 	return resp, err
+}
+
+// refused is why there is no answer.
+func refused(t *testing.T, allow, url string) error {
+	t.Helper()
+	resp, err := get(t, allow, url)
+	if err == nil {
+		resp.Body.Close()
+	}
+	require.Error(t, err, url)
+	return err
 }
 
 func TestGet(t *testing.T) {
@@ -32,7 +45,7 @@ func TestGet(t *testing.T) {
 			w.WriteHeader(http.StatusBadRequest) // as S3 does where there is a signature in the query as well
 			return
 		}
-		io.WriteString(w, "the file")
+		fmt.Fprint(w, "the file")
 	}))
 	t.Cleanup(files.Close)
 	provider := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -51,18 +64,18 @@ func TestGet(t *testing.T) {
 		case r.URL.Path == "/missing":
 			w.WriteHeader(http.StatusNotFound)
 		default:
-			io.WriteString(w, "the file")
+			fmt.Fprint(w, "the file")
 		}
 	}))
 	t.Cleanup(provider.Close)
 	for _, path := range []string{"/direct", "/near", "/far"} {
-		resp, err := get(t, loopback, provider.URL+path)
+		resp, err := get(t, loopback, provider.URL+path) //nolint:bodyclose // get does
 		require.NoError(t, err, path)
 		body, err := io.ReadAll(resp.Body)
 		require.NoError(t, err)
 		require.Equal(t, "the file", string(body), path)
 	}
-	resp, err := get(t, loopback, provider.URL+"/missing")
+	resp, err := get(t, loopback, provider.URL+"/missing") //nolint:bodyclose // get does
 	require.NoError(t, err)
 	require.Equal(t, http.StatusNotFound, resp.StatusCode)
 	for path, want := range map[string]struct {
@@ -72,19 +85,19 @@ func TestGet(t *testing.T) {
 		"/round":   {pipeline.CodeUnavailable, "one redirect after the other"},
 		"/inwards": {pipeline.CodeForbidden, "169.254.169.254, which is not a public address"},
 	} {
-		_, err := get(t, loopback, provider.URL+path) //nolint:bodyclose // there is none
+		err := refused(t, loopback, provider.URL+path)
 		require.Equal(t, want.code, pipeline.CodeOf(err), path)
 		require.ErrorContains(t, err, want.says)
 		require.NotContains(t, err.Error(), providersKey)
 	}
-	_, err = get(t, "", provider.URL+"/direct") //nolint:bodyclose // there is none
+	err = refused(t, "", provider.URL+"/direct")
 	require.Equal(t, pipeline.CodeForbidden, pipeline.CodeOf(err), "nobody has allowed it")
 	for _, url := range []string{"ftp://files.example/a", "https://user@files.example/", "https://2130706433/", "%"} {
-		_, err = get(t, loopback, url) //nolint:bodyclose // there is none
+		err = refused(t, loopback, url)
 		require.Equal(t, pipeline.CodeForbidden, pipeline.CodeOf(err), url)
 	}
 	provider.Close()
-	_, err = get(t, loopback, provider.URL+"/direct") //nolint:bodyclose // there is none
+	err = refused(t, loopback, provider.URL+"/direct")
 	require.Equal(t, pipeline.CodeUnavailable, pipeline.CodeOf(err))
 }
 
@@ -96,7 +109,7 @@ func TestGet_WithAccessTokens(t *testing.T) {
 		if r.URL.Path == "/token" {
 			issued++
 			w.Header().Set("Content-Type", "application/json")
-			io.WriteString(w, `{"access_token":"`+strings.Repeat("x", issued)+`","token_type":"bearer","expires_in":3600}`)
+			fmt.Fprintf(w, `{"access_token":%q,"token_type":"bearer","expires_in":3600}`, strings.Repeat("x", issued))
 			return
 		}
 		if r.Header.Get("Authorization") != "Bearer xx" {

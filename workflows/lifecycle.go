@@ -4,7 +4,6 @@
 package workflows
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -279,18 +278,11 @@ func (l *lifecycle[S]) advance(e pipeline.Event, next S, deliveries int) Outcome
 		l.ensuing = append(l.ensuing, activities.SignCustomerInput{
 			CompanyID: e.CompanyID, CustomerID: int64(e.CustomerID), Actor: e.Actor,
 			Cause:     pipeline.Cause{EventID: e.ID, Type: e.Type, Stream: e.Stream},
-			Documents: namesDocuments(e),
+			Documents: pipeline.NamesDocuments(e),
 		})
 	}
 	l.story.add(e, deliveries)
 	return Outcome{Event: e, Allowed: next.Allowed()}
-}
-
-// namesDocuments: most signatures name none, and then there is nothing to start.
-func namesDocuments(e pipeline.Event) bool {
-	var signed pipeline.ContractSigned
-	err := json.Unmarshal(e.Payload, &signed)
-	return err == nil && (signed.DocumentURL != "" || len(pipeline.Uploaded(signed.Documents)) > 0)
 }
 
 // show brings up to date what an operator sees. The search attribute only where the stage is
