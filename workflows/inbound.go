@@ -47,8 +47,20 @@ type DocumentResult struct {
 }
 
 // Document fetches a signed document and then records contract.document_stored. There is one for
-// each document that is to be fetched; no entity waits for it.
+// each document that is to be fetched; no entity waits for it. Who wants the document while this
+// one is about to end is not forgotten: it looks once more.
 func Document(ctx workflow.Context, in DocumentInput) (DocumentResult, error) {
+	wake := workflow.GetSignalChannel(ctx, SignalWake)
+	for {
+		drainSignals(wake)
+		out, err := keepDocument(ctx, in)
+		if err != nil || wake.Len() == 0 {
+			return out, err
+		}
+	}
+}
+
+func keepDocument(ctx workflow.Context, in DocumentInput) (DocumentResult, error) {
 	fetched, err := fetchDocument(ctx, activities.DocumentInput(in))
 	if err != nil {
 		if temporal.IsCanceledError(err) {
@@ -78,12 +90,15 @@ func (e *Engine) HandleInbound(ctx context.Context, inboundID int64) error {
 		Inbound, InboundInput{ID: inboundID})
 }
 
-// KeepDocument starts the workflow that fetches a document; where it runs already, it is left to
-// that. Companies cannot get into each other's way: the id has the company in it.
+// KeepDocument starts the workflow that fetches a document; where it runs already, it looks once
+// more before it ends. Companies cannot get into each other's way: the id has the company in it.
 func (e *Engine) KeepDocument(ctx context.Context, companyID int64, uuid string) error {
 	uuid = strings.ToLower(uuid)
-	return e.startOnce(ctx, fmt.Sprintf("document-%d-%s", companyID, uuid), "Signed document "+uuid,
-		Document, DocumentInput{CompanyID: companyID, UUID: uuid})
+	id := fmt.Sprintf("document-%d-%s", companyID, uuid)
+	_, err := e.client.SignalWithStartWorkflow(ctx, id, SignalWake, nil, client.StartWorkflowOptions{
+		TaskQueue: TaskQueue, StaticSummary: "Signed document " + uuid,
+	}, Document, DocumentInput{CompanyID: companyID, UUID: uuid})
+	return explain(err)
 }
 
 func (e *Engine) startOnce(ctx context.Context, id, summary string, what, in any) error {

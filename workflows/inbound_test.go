@@ -77,6 +77,28 @@ func TestDocument_IsGivenUpWhenItDoesNotCome(t *testing.T) {
 	env.AssertExpectations(t)
 }
 
+// Somebody asks for the document again when it has just been given up.
+func TestDocument_LooksOnceMore(t *testing.T) {
+	t.Parallel()
+	env := newDocumentBench(t)
+	var d *activities.Documents
+	env.OnActivity(d.FetchDocument, mock.Anything, mock.Anything).Return(
+		activities.FetchDocumentResult{}, activities.Failure(pipeline.Errorf(pipeline.CodeForbidden, "answered 401"))).Once()
+	env.OnActivity(d.FetchDocument, mock.Anything, mock.Anything).Return(activities.FetchDocumentResult{Size: 3}, nil).Once()
+	env.OnActivity(d.GiveUpDocument, mock.Anything, mock.Anything).Return(
+		func(context.Context, activities.GiveUpDocumentInput) (activities.GiveUpDocumentResult, error) {
+			env.SignalWorkflow(workflows.SignalWake, nil)
+			return activities.GiveUpDocumentResult{}, nil
+		}).Once()
+	env.OnActivity(d.RecordDocument, mock.Anything, mock.Anything).Return(activities.RecordDocumentResult{Recorded: true}, nil).Once()
+	env.ExecuteWorkflow(workflows.Document, document)
+	require.NoError(t, env.GetWorkflowError())
+	var out workflows.DocumentResult
+	require.NoError(t, env.GetWorkflowResult(&out))
+	require.True(t, out.Stored)
+	env.AssertExpectations(t)
+}
+
 func TestInbound(t *testing.T) {
 	t.Parallel()
 	env := newDocumentBench(t)

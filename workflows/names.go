@@ -13,7 +13,7 @@ const (
 	TaskQueue = "dealwright"
 
 	UpdateTransition = "transition" // of Customer and Proposal
-	SignalWake       = "wake"       // of Webhook
+	SignalWake       = "wake"       // of Webhook and Document
 
 	// Changes of what workflows do, for those that began before.
 	changeDocuments = "fetch the documents of a signature" // of Proposal

@@ -42,6 +42,7 @@ type script func(w http.ResponseWriter, r *http.Request, nth int)
 // delivery is one request that arrived.
 type delivery struct {
 	at       time.Time
+	method   string
 	path     string
 	query    url.Values
 	header   http.Header
@@ -88,7 +89,9 @@ func unstarted() *receiver {
 }
 
 func (r *receiver) take(w http.ResponseWriter, request *http.Request) {
-	d := &delivery{at: time.Now(), path: request.URL.Path, query: request.URL.Query(), header: request.Header}
+	d := &delivery{
+		at: time.Now(), method: request.Method, path: request.URL.Path, query: request.URL.Query(), header: request.Header,
+	}
 	if request.TLS != nil && len(request.TLS.PeerCertificates) > 0 {
 		d.peer = request.TLS.PeerCertificates[0].Subject.CommonName
 	}
@@ -96,9 +99,11 @@ func (r *receiver) take(w http.ResponseWriter, request *http.Request) {
 	if d.body, err = io.ReadAll(request.Body); err != nil {
 		return // given up before it was sent
 	}
-	if err := json.Unmarshal(d.body, &d.envelope); err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
+	if d.header.Get("Content-Type") == "application/json" {
+		if err := json.Unmarshal(d.body, &d.envelope); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
 	}
 	answer, nth := r.arrived(d)
 	defer func() {

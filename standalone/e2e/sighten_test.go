@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -78,9 +79,7 @@ func (c company) connect(t *testing.T, provider *sighten, more object) caller {
 		"provider": "sighten", "base_url": provider.URL + "/sighten/",
 		"auth": object{"type": "api_key", "in": "header", "name": "Authorization", "value": "Token " + confidential},
 	}
-	for name, value := range more {
-		body[name] = value
-	}
+	maps.Copy(body, more)
 	a := c.post(t, "/v1/connections", body)
 	require.NotContains(t, string(a.body), confidential)
 	made := want[struct {
@@ -176,7 +175,7 @@ func TestASignatureAtSightenReachesTheProposalAndItsDocumentUs(t *testing.T) {
 	c.becomes(t, second.ID, pipeline.InboundIgnored)
 	require.EqualValues(t, 1, provider.served.Load())
 	late := sightenSample(t)
-	late["sub_tasks"].([]any)[0].(object)["document_status"] = "SENT" //nolint:forcetypeassert // the sample
+	late["sub_tasks"] = []object{{"category": "DOCUMENT", "document_status": "SENT"}}
 	late["date_updated"] = "2019-11-25T00:00:00Z"
 	third := want[receipt](t, from.post(t, "", late), http.StatusAccepted)
 	c.becomes(t, third.ID, pipeline.InboundIgnored)

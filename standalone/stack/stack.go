@@ -102,11 +102,11 @@ func (s *Stack) startEngine(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if s.process, err = app.NewProcess(s.options.App, temporal, s.options.Logger); err != nil {
+	if s.process, err = app.NewProcess(s.options.App, temporal, s.options.Logger); err != nil { //nolint:contextcheck // it outlives ctx
 		return err
 	}
 	for range s.options.MoreWorkers {
-		worker, err := app.NewProcess(s.options.App, temporal, s.options.Logger)
+		worker, err := app.NewProcess(s.options.App, temporal, s.options.Logger) //nolint:contextcheck // as above
 		if err != nil {
 			return err
 		}
