@@ -62,6 +62,9 @@ func TestRecordHistories(t *testing.T) {
 		"webhook_sample":             recorder.sample,
 		"sweep":                      recorder.sweep,
 		"retention":                  recorder.retention,
+		"proposal_by_a_provider":     recorder.signedElsewhere,
+		"inbox":                      recorder.inbox,
+		"document":                   recorder.document,
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := recorder{engine: e, company: e.newCompany(t), partner: newReceiver(t)}
@@ -234,26 +237,24 @@ func (r recorder) continuation(t *testing.T) run {
 	return run{string(stream), runs[1]}
 }
 
-// retries has timers that fired and timers that a signal cut short.
+// retries has a timer that fired and one that a signal cut short.
 func (r recorder) retries(t *testing.T) run {
 	t.Helper()
 	var endpoint light
 	r.partner.on("/", endpoint.answer)
-	h := r.webhook(t, r.partner.URL+"/", nil)
+	h := r.webhook(t, r.partner.URL+"/", object{"retry_schedule": []any{"1s", "10m"}})
 	workflowID := fmt.Sprintf("webhook-%d", h.ID)
 	r.customer(t)
+	of := func(what enums.EventType) int { return countOf(r.history(t, workflowID, ""), what) }
 	eventually(t, "the webhook has a workflow", func() bool { return len(r.list(t, "WorkflowId = '"+workflowID+"'")) > 0 })
-	var made run
-	eventually(t, "a timer fires, and a signal comes before another does", func() bool {
-		r.customer(t)
-		r.enable(t, h, nil) // wakes it
-		made = run{workflowID, r.describe(t, workflowID).GetWorkflowExecutionInfo().GetExecution().GetRunId()}
-		events := r.history(t, workflowID, made.runID)
-		return countOf(events, enums.EVENT_TYPE_TIMER_FIRED) > 0 && countOf(events, enums.EVENT_TYPE_TIMER_CANCELED) > 0
+	eventually(t, "a timer has fired, and another runs", func() bool {
+		return of(enums.EVENT_TYPE_TIMER_FIRED) > 0 && of(enums.EVENT_TYPE_TIMER_STARTED) > of(enums.EVENT_TYPE_TIMER_FIRED)
 	})
 	endpoint.well.Store(true)
+	want[object](t, r.post(t, fmt.Sprintf("/v1/deliveries/%d/resend", r.deliveries(t, h)[0].ID), nil), http.StatusAccepted) // wakes it
 	r.ended(t, workflowID)
-	return made
+	require.Positive(t, of(enums.EVENT_TYPE_TIMER_CANCELED))
+	return run{workflowID: workflowID}
 }
 
 // besideASlowPartner has a signature whose customer is moved while a partner takes its time.
@@ -285,6 +286,48 @@ func (r recorder) retention(t *testing.T) run {
 	t.Helper()
 	r.trigger(t, "retention")
 	return r.completed(t, "Retention")
+}
+
+// signedElsewhere is a proposal that nobody had selected when its provider said that it is signed.
+func (r recorder) signedElsewhere(t *testing.T) run {
+	t.Helper()
+	stream, _ := r.signature(t)
+	return present(stream)
+}
+
+func (r recorder) inbox(t *testing.T) run {
+	t.Helper()
+	_, id := r.signature(t)
+	workflowID := fmt.Sprintf("inbox-%d", id)
+	r.ended(t, workflowID)
+	return run{workflowID: workflowID}
+}
+
+func (r recorder) document(t *testing.T) run {
+	t.Helper()
+	r.signature(t)
+	workflowID := fmt.Sprintf("document-%d-%s", r.id, sampleDocument)
+	r.ended(t, workflowID)
+	return run{workflowID: workflowID}
+}
+
+// signature has a provider say that a proposal of ours is signed, until we have the document.
+func (r recorder) signature(t *testing.T) (proposal pipeline.Stream, inboundID int64) {
+	t.Helper()
+	provider := newSighten(t)
+	from := r.company.connect(t, provider, nil)
+	body := newProposal()
+	body["uuid"] = sampleQuote
+	path := fmt.Sprintf("/v1/customers/%d/proposals", r.customer(t).ID)
+	made := want[pipeline.Proposal](t, r.post(t, path, body), http.StatusCreated)
+	told := want[receipt](t, from.post(t, "", sightenSample(t)), http.StatusAccepted)
+	r.becomes(t, told.ID, pipeline.InboundHandled)
+	eventually(t, "the document is recorded", func() bool {
+		p := want[pipeline.Proposal](t, r.get(t, pathOf(made.Ref().Stream())), http.StatusOK)
+		listed, _ := p.Listed(sampleDocument)
+		return listed.Stored
+	})
+	return made.Ref().Stream(), told.ID
 }
 
 // completed finds a run of that workflow that has come to its end.
