@@ -649,8 +649,10 @@ var (
 	pathIDs = regexp.MustCompile(`\b(customers/|proposals/|webhooks/|hooks/|api_trigger_events/|customer-|proposal-)([0-9]+)`)
 	// wordIDs tell themselves what they are.
 	wordIDs = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|evt_[0-9a-z]{26}|whsec_[0-9A-Za-z+/=]+`)
-	// times that nobody has chosen have a fraction of a second.
-	times = regexp.MustCompile(`20[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9]{2}(:|%3A)[0-9]{2}(?:%3A|:)[0-9]{2}\.[0-9]*[1-9][0-9]*Z`)
+	// times that nobody has chosen: those that are chosen are full hours. Most others have a
+	// fraction of a second, and each thousandth has none.
+	times = regexp.MustCompile(`20[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9]{2}(:|%3A)` +
+		`(?:[0-9]{2}(?:%3A|:)[0-9]{2}\.[0-9]*[1-9][0-9]*|(?:[1-5][0-9]|0[1-9])(?:%3A|:)[0-9]{2}|00(?:%3A|:)(?:[1-5][0-9]|0[1-9]))(?:\.0+)?Z`)
 )
 
 // mask puts the stand-ins in, in a text about something of a kind.
