@@ -154,15 +154,7 @@ func (s *Server) changeTrigger(c *gin.Context) error {
 	if _, err := decode(c, schemas.SoloTrigger, &in); err != nil {
 		return err
 	}
-	wanted, err := in.apply(w)
-	if err != nil {
-		return err
-	}
-	ctx := c.Request.Context()
-	if err := s.vetChange(ctx, w, wanted); err != nil {
-		return err
-	}
-	changed, err := s.changeWebhook(ctx, w, in.apply)
+	changed, err := s.changeWebhook(c.Request.Context(), w, in.apply)
 	if err != nil {
 		return err
 	}

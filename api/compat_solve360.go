@@ -161,14 +161,7 @@ func (s *Server) changeHook(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	wanted, err := in.apply(w)
-	if err != nil {
-		return err
-	}
 	ctx := c.Request.Context()
-	if err := s.vetChange(ctx, w, wanted); err != nil {
-		return err
-	}
 	if _, err := s.changeWebhook(ctx, w, in.apply); err != nil {
 		return err
 	}

@@ -201,28 +201,28 @@ func (s *Server) patchWebhook(c *gin.Context) error {
 	if _, err := decode(c, schemas.PatchWebhook, &in); err != nil {
 		return err
 	}
-	ctx := c.Request.Context()
-	change := func(w pipeline.Webhook) (pipeline.Webhook, error) { return in.applyTo(w, s.now()) }
-	wanted, err := change(w)
-	if err != nil {
-		return err
-	}
-	if err := s.vetChange(ctx, w, wanted); err != nil {
-		return err
-	}
-	changed, err := s.changeWebhook(ctx, w, change)
+	changed, err := s.changeWebhook(c.Request.Context(), w, func(w pipeline.Webhook) (pipeline.Webhook, error) {
+		return in.applyTo(w, s.now())
+	})
 	if err != nil {
 		return err
 	}
 	return answer(c, http.StatusOK, changed)
 }
 
-// changeWebhook writes what a change makes of a webhook as it stands by then, and wakes those that
-// have something to do now: what was changed since it was read, by another request or by an
-// answer of 410, stays.
+// changeWebhook vets what a change makes of a webhook, writes it, and wakes those that have
+// something to do now. What is written is what the change makes of the webhook as it stands by
+// then: what was changed since it was read, by another request or by an answer of 410, stays.
 func (s *Server) changeWebhook(
 	ctx context.Context, w pipeline.Webhook, change func(pipeline.Webhook) (pipeline.Webhook, error),
 ) (pipeline.Webhook, error) {
+	wanted, err := change(w)
+	if err != nil {
+		return w, err
+	}
+	if err := s.vetChange(ctx, w, wanted); err != nil {
+		return w, err
+	}
 	changed, wake, err := s.store.UpdateWebhook(ctx, w.CompanyID, w.ID, change)
 	if err != nil {
 		return w, err

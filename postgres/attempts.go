@@ -24,19 +24,10 @@ func (s *Store) RecordAttempts(ctx context.Context, results []pipeline.Result, s
 	if len(results) == 0 {
 		return nil, nil
 	}
-	for range recordTries - 1 {
-		wake, err = s.recordAttempts(ctx, results, slow)
-		if err == nil || pipeline.CodeOf(err) != pipeline.CodeConflict {
-			return wake, err
-		}
-	}
-	return s.recordAttempts(ctx, results, slow)
+	// The webhook may be being switched off (which locks the same deliveries in another order), or
+	// the same delivery was sent twice. What is not recorded is sent again.
+	return pastConflicts(func() ([]int64, error) { return s.recordAttempts(ctx, results, slow) })
 }
-
-// recordTries is how often a batch is tried to record where somebody else was faster: the
-// webhook is being switched off (which locks the same deliveries in another order), or the same
-// delivery was sent twice. What is not recorded is sent again.
-const recordTries = 4
 
 func (s *Store) recordAttempts(ctx context.Context, results []pipeline.Result, slow []int64) (wake []int64, err error) {
 	if len(slow) == 0 && allOK(results) {

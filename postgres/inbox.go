@@ -137,24 +137,12 @@ func (s *Store) LeftInbound(ctx context.Context, grace time.Duration, limit int)
 
 // ProposalByUUID finds a company's proposal by the uuid that other systems know it by.
 func (s *Store) ProposalByUUID(ctx context.Context, companyID int64, uuid string) (pipeline.Proposal, error) {
-	var p pipeline.Proposal
-	var state []byte
-	err := s.get(ctx, &state, "proposal", `SELECT state FROM proposals WHERE company_id = $1 AND uuid = $2`, companyID, uuid)
-	if err != nil {
-		return p, err
-	}
-	err = decodeState(state, &p)
-	return p, err
+	return entityState[pipeline.Proposal](ctx, s, "proposal",
+		`SELECT state FROM proposals WHERE company_id = $1 AND uuid = $2`, companyID, uuid)
 }
 
 // CustomerByUUID finds a company's customer by the uuid that other systems know it by.
 func (s *Store) CustomerByUUID(ctx context.Context, companyID int64, uuid string) (pipeline.Customer, error) {
-	var c pipeline.Customer
-	var state []byte
-	err := s.get(ctx, &state, "customer", `SELECT state FROM customers WHERE company_id = $1 AND uuid = $2`, companyID, uuid)
-	if err != nil {
-		return c, err
-	}
-	err = decodeState(state, &c)
-	return c, err
+	return entityState[pipeline.Customer](ctx, s, "customer",
+		`SELECT state FROM customers WHERE company_id = $1 AND uuid = $2`, companyID, uuid)
 }

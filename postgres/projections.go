@@ -15,26 +15,22 @@ import (
 
 // Customer reads one customer of a company.
 func (s *Store) Customer(ctx context.Context, companyID, id int64) (pipeline.Customer, error) {
-	var c pipeline.Customer
-	var state []byte
-	err := s.get(ctx, &state, "customer", `SELECT state FROM customers WHERE id = $1 AND company_id = $2`, id, companyID)
-	if err != nil {
-		return c, err
-	}
-	err = decodeState(state, &c)
-	return c, err
+	return entityState[pipeline.Customer](ctx, s, "customer", `SELECT state FROM customers WHERE id = $1 AND company_id = $2`, id, companyID)
 }
 
 // Proposal reads one proposal of a company.
 func (s *Store) Proposal(ctx context.Context, companyID, id int64) (pipeline.Proposal, error) {
-	var p pipeline.Proposal
+	return entityState[pipeline.Proposal](ctx, s, "proposal", `SELECT state FROM proposals WHERE id = $1 AND company_id = $2`, id, companyID)
+}
+
+// entityState reads the state of one entity.
+func entityState[S pipeline.State[S]](ctx context.Context, s *Store, what, query string, args ...any) (entity S, err error) {
 	var state []byte
-	err := s.get(ctx, &state, "proposal", `SELECT state FROM proposals WHERE id = $1 AND company_id = $2`, id, companyID)
-	if err != nil {
-		return p, err
+	if err := s.get(ctx, &state, what, query, args...); err != nil {
+		return entity, err
 	}
-	err = decodeState(state, &p)
-	return p, err
+	err = decodeState(state, &entity)
+	return entity, err
 }
 
 func decodeState(state []byte, into any) error {

@@ -286,17 +286,14 @@ func (s *Store) AdvanceReplay(ctx context.Context, webhookID int64, limit int) (
 
 // stepReplay tries again where attempts at the same deliveries are being recorded, which locks
 // them in another order.
-func (s *Store) stepReplay(ctx context.Context, webhookID int64, limit int) (step replayStep, err error) {
-	for range settleTries {
+func (s *Store) stepReplay(ctx context.Context, webhookID int64, limit int) (replayStep, error) {
+	return pastConflicts(func() (step replayStep, err error) {
 		err = s.inTx(ctx, "advance replay", func(tx transaction) error {
 			step, err = advance(ctx, tx, webhookID, limit)
 			return err
 		})
-		if pipeline.CodeOf(err) != pipeline.CodeConflict {
-			return step, err
-		}
-	}
-	return step, err
+		return step, err
+	})
 }
 
 // replayStep says what came of a step of a replay: whether to look again, and whether a start has

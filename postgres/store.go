@@ -185,6 +185,19 @@ func (s *Store) execPlanned(ctx context.Context, what, query string, args ...any
 	return n, mapError(err, what)
 }
 
+// conflictTries is how often something is tried where somebody else is faster.
+const conflictTries = 4
+
+// pastConflicts runs f again where it fails with CodeConflict.
+func pastConflicts[T any](f func() (T, error)) (out T, err error) {
+	for range conflictTries {
+		if out, err = f(); pipeline.CodeOf(err) != pipeline.CodeConflict {
+			return out, err
+		}
+	}
+	return out, err
+}
+
 // inTx runs f in one transaction, which is undone where f fails.
 func (s *Store) inTx(ctx context.Context, what string, f func(*sqlx.Tx) error) error {
 	tx, err := s.db.BeginTxx(ctx, nil)

@@ -662,18 +662,12 @@ func (s *Store) settle(ctx context.Context, webhookID int64) (released bool, err
 	return released, nil
 }
 
-// settleTries is how often a batch is tried where attempts are being recorded, which locks the
-// same deliveries in another order.
-const settleTries = 4
-
-func (s *Store) settleBatch(ctx context.Context, query string, webhookID int64) (n int64, err error) {
-	for range settleTries {
-		n, err = s.execPlanned(ctx, "settle deliveries", query, webhookID, settleAtOnce)
-		if pipeline.CodeOf(err) != pipeline.CodeConflict {
-			return n, err
-		}
-	}
-	return n, err
+// settleBatch tries again where attempts are being recorded, which locks the same deliveries in
+// another order.
+func (s *Store) settleBatch(ctx context.Context, query string, webhookID int64) (int64, error) {
+	return pastConflicts(func() (int64, error) {
+		return s.execPlanned(ctx, "settle deliveries", query, webhookID, settleAtOnce)
+	})
 }
 
 // unsettled finds webhooks whose deliveries are not in line with how the webhook stands. It does
