@@ -49,3 +49,13 @@ func (s *Store) OneConnection() *sqlx.DB {
 	s.db.SetMaxOpenConns(1)
 	return s.db
 }
+
+// OpenSilent makes a Store that gives a server up which has said nothing for that long.
+func OpenSilent(url string, silence time.Duration) (*Store, error) {
+	c, err := newConnector(url)
+	if err != nil {
+		return nil, err
+	}
+	c.silence = silence
+	return newStore(sqlx.NewDb(sql.OpenDB(c), "postgres"), nil, 0), nil
+}

@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/jmoiron/sqlx"
-	_ "github.com/lib/pq" // the driver
 
 	"github.com/dealwright/dealwright/pipeline"
 )
@@ -50,10 +49,11 @@ func Open(cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	db, err := sqlx.Open("postgres", dsn)
+	connector, err := newConnector(dsn)
 	if err != nil {
-		return nil, fmt.Errorf("open postgres: %w", err)
+		return nil, err
 	}
+	db := sqlx.NewDb(sql.OpenDB(connector), "postgres")
 	conns := cfg.MaxConns
 	if conns == 0 {
 		conns = 20
