@@ -14,6 +14,7 @@ import (
 	"github.com/jmoiron/sqlx"
 	"github.com/stretchr/testify/require"
 
+	"github.com/dealwright/dealwright/keyring"
 	"github.com/dealwright/dealwright/postgres"
 )
 
@@ -67,7 +68,7 @@ func newDatabaseFrom(tb testing.TB, options string) database {
 
 func openStore(tb testing.TB, at, key string) *postgres.Store {
 	tb.Helper()
-	sealer, err := postgres.NewSealer(key)
+	sealer, err := keyring.New(key)
 	require.NoError(tb, err)
 	store, err := postgres.Open(postgres.Config{URL: at, Sealer: sealer})
 	require.NoError(tb, err)

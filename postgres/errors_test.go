@@ -14,6 +14,7 @@ import (
 	"github.com/lib/pq/pqerror"
 	"github.com/stretchr/testify/require"
 
+	"github.com/dealwright/dealwright/keyring"
 	"github.com/dealwright/dealwright/pipeline"
 	"github.com/dealwright/dealwright/postgres"
 )
@@ -193,7 +194,7 @@ func TestBadURL(t *testing.T) {
 
 func TestStats(t *testing.T) {
 	t.Parallel()
-	sealer, err := postgres.NewSealer(encryptionKey)
+	sealer, err := keyring.New(encryptionKey)
 	require.NoError(t, err)
 	store, err := postgres.Open(postgres.Config{URL: newDatabase(t).URL, MaxConns: 3, Sealer: sealer})
 	require.NoError(t, err)

@@ -9,11 +9,12 @@ import (
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
 
+	"github.com/dealwright/dealwright/keyring"
 	"github.com/dealwright/dealwright/pipeline"
 )
 
 // OpenWith makes a Store with one connection, which the test's own connector gives.
-func OpenWith(c driver.Connector, sealer *Sealer) *Store {
+func OpenWith(c driver.Connector, sealer *keyring.Ring) *Store {
 	db := sql.OpenDB(c)
 	db.SetMaxOpenConns(1)
 	return newStore(sqlx.NewDb(db, "postgres"), sealer, 0)

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"database/sql"
+	"strings"
 
 	"github.com/dealwright/dealwright/pipeline"
 )
@@ -55,42 +56,69 @@ func (s *Store) once(
 			answer, err = change(tx)
 			return err
 		}
-		known, claimErr := s.claim(ctx, tx, companyID, idem)
-		if claimErr != nil {
-			return claimErr
-		}
-		if known != nil {
-			replayed = true
-			answer, err = s.sealer.Open(known)
+		if answer, replayed, err = s.claim(ctx, tx, companyID, idem); err != nil || replayed {
 			return err
 		}
 		if answer, err = change(tx); err != nil {
 			return err
 		}
 		_, err = tx.ExecContext(ctx, `UPDATE idempotency SET answer = $4 WHERE company_id = $1 AND scope = $2 AND key = $3`,
-			companyID, idem.Scope, idem.Key, s.sealer.Seal(answer))
+			companyID, idem.Scope, idem.Key, s.sealer.Seal(remember(idem.Fingerprint, answer)))
 		return err
 	})
 	return answer, replayed, err
 }
 
-// claim takes the key for this transaction, or gives the sealed answer of who had it first.
-// A second caller waits here until the first one has committed or given up. The request may have
-// held credentials, so that not even its hash is kept as it is.
-func (s *Store) claim(ctx context.Context, tx transaction, companyID int64, idem pipeline.Idempotency) ([]byte, error) {
+// claim takes the key for this transaction, or gives the answer of who had it first. A second
+// caller waits here until the first one has committed or given up.
+//
+// The request may have held credentials, so that not even its hash is kept as it is: it is sealed
+// with the answer. The digest of it in the row is for answers from before that was so, and cannot
+// be made anew when the encryption key is replaced.
+func (s *Store) claim(
+	ctx context.Context, tx transaction, companyID int64, idem pipeline.Idempotency,
+) (answer string, known bool, err error) {
 	var row struct {
 		Fingerprint string `db:"fingerprint"`
 		Answer      []byte `db:"answer"`
 	}
-	fingerprint := s.sealer.Digest(idem.Fingerprint)
-	err := tx.GetContext(ctx, &row, `INSERT INTO idempotency AS i (company_id, scope, key, fingerprint) VALUES ($1, $2, $3, $4)
+	err = tx.GetContext(ctx, &row, `INSERT INTO idempotency AS i (company_id, scope, key, fingerprint) VALUES ($1, $2, $3, $4)
 		ON CONFLICT (company_id, scope, key) DO UPDATE SET key = i.key RETURNING fingerprint, answer`,
-		companyID, idem.Scope, idem.Key, fingerprint)
+		companyID, idem.Scope, idem.Key, s.sealer.Digest(idem.Fingerprint))
 	if err != nil {
-		return nil, err
+		return "", false, err
 	}
-	if row.Fingerprint != fingerprint {
-		return nil, keyReused()
+	same := s.sealer.IsDigest(row.Fingerprint, idem.Fingerprint)
+	if row.Answer != nil {
+		kept, err := s.sealer.Open(row.Answer)
+		if err != nil {
+			return "", false, err
+		}
+		var request string
+		if request, answer = recall(kept); request != "" {
+			same = request == idem.Fingerprint
+		}
 	}
-	return row.Answer, nil
+	if !same {
+		return "", false, keyReused()
+	}
+	return answer, row.Answer != nil, nil
+}
+
+// Between a remembered request and its answer, and in front of both: no answer begins so.
+const rememberedMark = "\x00"
+
+// remember puts a request's fingerprint and its answer into one text.
+func remember(request, answer string) string {
+	return rememberedMark + request + rememberedMark + answer
+}
+
+// recall takes them apart; an answer from before the fingerprint was kept with it has none.
+func recall(kept string) (request, answer string) {
+	rest, marked := strings.CutPrefix(kept, rememberedMark)
+	if !marked {
+		return "", kept
+	}
+	request, answer, _ = strings.Cut(rest, rememberedMark)
+	return request, answer
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/lib/pq"
 	"github.com/stretchr/testify/require"
 
+	"github.com/dealwright/dealwright/keyring"
 	"github.com/dealwright/dealwright/pipeline"
 	"github.com/dealwright/dealwright/postgres"
 )
@@ -522,7 +523,7 @@ func watched(t *testing.T, d database) (*postgres.Store, *planLog) {
 	connector, err := pq.NewConnector(u.String())
 	require.NoError(t, err)
 	log := &planLog{}
-	sealer, err := postgres.NewSealer(encryptionKey)
+	sealer, err := keyring.New(encryptionKey)
 	require.NoError(t, err)
 	store := postgres.OpenWith(pq.ConnectorWithNoticeHandler(connector, log.hear), sealer)
 	t.Cleanup(func() {

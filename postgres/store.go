@@ -16,13 +16,14 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/dealwright/dealwright/keyring"
 	"github.com/dealwright/dealwright/pipeline"
 )
 
 // Store is a pool of connections with all queries of the engine. It is safe for concurrent use.
 type Store struct {
 	db     *sqlx.DB
-	sealer *Sealer
+	sealer *keyring.Ring
 	health pipeline.HealthPolicy
 
 	mu       sync.RWMutex
@@ -33,7 +34,7 @@ type Store struct {
 type Config struct {
 	URL      string // postgres://…
 	MaxConns int    // 0 means 20
-	Sealer   *Sealer
+	Sealer   *keyring.Ring
 	// How long every attempt at a webhook has to fail before it is disabled; 0 means
 	// pipeline.DefaultDisableAfter.
 	DisableAfter time.Duration
@@ -65,7 +66,7 @@ func Open(cfg Config) (*Store, error) {
 	return newStore(db, cfg.Sealer, cfg.DisableAfter), nil
 }
 
-func newStore(db *sqlx.DB, sealer *Sealer, disableAfter time.Duration) *Store {
+func newStore(db *sqlx.DB, sealer *keyring.Ring, disableAfter time.Duration) *Store {
 	policy := pipeline.HealthPolicy{DisableAfter: cmp.Or(disableAfter, pipeline.DefaultDisableAfter)}
 	return &Store{db: db, sealer: sealer, health: policy, prepared: map[string]*sqlx.Stmt{}}
 }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/dealwright/dealwright/keyring"
 	"github.com/dealwright/dealwright/pipeline"
 	"github.com/dealwright/dealwright/postgres"
 )
@@ -27,7 +28,7 @@ func openTenants(s *standalone) (*tenants, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the encryption key: %w", err)
 	}
-	sealer, err := postgres.NewSealer(strings.TrimSpace(string(key)))
+	sealer, err := keyring.New(strings.TrimSpace(string(key)))
 	if err != nil {
 		return nil, err
 	}

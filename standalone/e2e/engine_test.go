@@ -19,6 +19,7 @@ import (
 	temporallog "go.temporal.io/sdk/log"
 
 	"github.com/dealwright/dealwright/cmd/dealwright/app"
+	"github.com/dealwright/dealwright/keyring"
 	"github.com/dealwright/dealwright/postgres"
 	"github.com/dealwright/dealwright/standalone/stack"
 )
@@ -73,7 +74,7 @@ func startEngine(ctx context.Context, change func(*stack.Options)) (*engine, err
 }
 
 func (e *engine) connect(ctx context.Context, encryptionKey string) error {
-	sealer, err := postgres.NewSealer(encryptionKey)
+	sealer, err := keyring.New(encryptionKey)
 	if err != nil {
 		return err
 	}

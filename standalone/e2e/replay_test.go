@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/dealwright/dealwright/keyring"
 	"github.com/dealwright/dealwright/pipeline"
 	"github.com/dealwright/dealwright/postgres"
 )
@@ -285,7 +286,7 @@ func (p *process) openStore(t *testing.T, dir string) *postgres.Store {
 	lines := strings.Split(string(pid), "\n")
 	key, err := os.ReadFile(filepath.Join(dir, "encryption-key"))
 	require.NoError(t, err)
-	sealer, err := postgres.NewSealer(strings.TrimSpace(string(key)))
+	sealer, err := keyring.New(strings.TrimSpace(string(key)))
 	require.NoError(t, err)
 	store, err := postgres.Open(postgres.Config{
 		URL:    fmt.Sprintf("postgres://dealwright@/dealwright?host=%s&port=%s&sslmode=disable", lines[4], lines[3]),

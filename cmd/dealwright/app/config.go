@@ -15,8 +15,8 @@ import (
 
 	"github.com/caarlos0/env/v11"
 
+	"github.com/dealwright/dealwright/keyring"
 	"github.com/dealwright/dealwright/pipeline"
-	"github.com/dealwright/dealwright/postgres"
 	"github.com/dealwright/dealwright/webhook"
 )
 
@@ -127,7 +127,7 @@ func (c Config) CheckValues() error {
 		wrong = append(wrong, fmt.Errorf("DEALWRIGHT_ADDR has to be host:port: %w", err))
 	}
 	if c.EncryptionKey != "" {
-		if _, err := postgres.NewSealer(c.EncryptionKey); err != nil {
+		if _, err := keyring.New(c.EncryptionKey); err != nil {
 			wrong = append(wrong, err)
 		}
 	}

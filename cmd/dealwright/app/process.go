@@ -15,6 +15,7 @@ import (
 
 	"github.com/dealwright/dealwright/api"
 	"github.com/dealwright/dealwright/documents"
+	"github.com/dealwright/dealwright/keyring"
 	"github.com/dealwright/dealwright/postgres"
 	"github.com/dealwright/dealwright/webhook"
 	"github.com/dealwright/dealwright/worker"
@@ -77,7 +78,7 @@ func namespaceOf(o client.Options) string {
 
 // OpenStore opens the store alone, for the tools that need nothing else.
 func OpenStore(cfg Config) (*postgres.Store, error) {
-	sealer, err := postgres.NewSealer(cfg.EncryptionKey)
+	sealer, err := keyring.New(cfg.EncryptionKey)
 	if err != nil {
 		return nil, err
 	}
