@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.temporal.io/sdk/activity"
+
 	"github.com/dealwright/dealwright/pipeline"
 	"github.com/dealwright/dealwright/webhook"
 )
@@ -23,7 +25,8 @@ type DocumentStore interface {
 	AddDocument(ctx context.Context, d pipeline.KeptDocument) error
 	Document(ctx context.Context, companyID, partnerKey int64, uuid string) (pipeline.KeptDocument, error)
 	DocumentStored(ctx context.Context, companyID int64, uuid string, f pipeline.File) error
-	DocumentMissing(ctx context.Context, companyID int64, uuid, note string, failed bool) error
+	DocumentMissing(ctx context.Context, companyID int64, uuid, note string) error
+	FailDocument(ctx context.Context, companyID int64, uuid, token string, reason pipeline.FailureReason, note string) (wake []int64, err error)
 }
 
 // Fetcher downloads a file and keeps it. Its errors have codes: CodeUnavailable where another
@@ -38,6 +41,7 @@ type Documents struct {
 	Fetcher   Fetcher
 	Commander Commander
 	Starter   Starter
+	Waker     Waker
 }
 
 // StartDocumentsResult counts the documents that are fetched now.
@@ -136,7 +140,7 @@ func (d *Documents) FetchDocument(ctx context.Context, in DocumentInput) (FetchD
 	if err != nil {
 		noting, cancel := settling(ctx)
 		defer cancel()
-		return FetchDocumentResult{}, Failure(errors.Join(err, d.Store.DocumentMissing(noting, in.CompanyID, in.UUID, sentence(err), false)))
+		return FetchDocumentResult{}, Failure(errors.Join(err, d.Store.DocumentMissing(noting, in.CompanyID, in.UUID, sentence(err))))
 	}
 	if err := d.Store.DocumentStored(ctx, in.CompanyID, in.UUID, file); err != nil {
 		return FetchDocumentResult{}, Failure(err)
@@ -234,17 +238,30 @@ func recorded(err error) (RecordDocumentResult, error) {
 	}
 }
 
-// GiveUpDocumentInput says which document cannot be had, and why.
+// GiveUpDocumentInput says which document cannot be had, and why: as a code, which is
+// CodeInternal where the patience was used up, and in a sentence.
 type GiveUpDocumentInput struct {
 	CompanyID int64
 	UUID      string
+	Code      pipeline.Code
 	Why       string
 }
 
 // GiveUpDocumentResult is empty.
 type GiveUpDocumentResult struct{}
 
-// GiveUpDocument says that a document is not fetched any more.
+// GiveUpDocument says that a document is not fetched any more, to those who want to hear it too.
+// What has come of it is of no use.
 func (d *Documents) GiveUpDocument(ctx context.Context, in GiveUpDocumentInput) (GiveUpDocumentResult, error) {
-	return GiveUpDocumentResult{}, Failure(d.Store.DocumentMissing(ctx, in.CompanyID, in.UUID, in.Why, true))
+	info := activity.GetInfo(ctx)
+	token := info.WorkflowExecution.RunID + "/" + info.ActivityID // the same each time it is tried
+	wake, err := d.Store.FailDocument(ctx, in.CompanyID, in.UUID, token, pipeline.FailureOf(in.Code), in.Why)
+	if err != nil {
+		return GiveUpDocumentResult{}, Failure(err)
+	}
+	var failed error // whom this does not wake, the sweep does
+	for _, id := range wake {
+		failed = errors.Join(failed, d.Waker.WakeWebhook(ctx, id))
+	}
+	return GiveUpDocumentResult{}, Failure(failed)
 }

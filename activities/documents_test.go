@@ -23,6 +23,14 @@ type archive struct {
 	refusal     error
 	asked       []pipeline.Remote
 	lastID      string
+	failures    []failure
+	waker       waker
+}
+
+// failure is what was said of a document that was given up.
+type failure struct {
+	token  string
+	reason pipeline.FailureReason
 }
 
 func newArchive(t *testing.T) *archive {
@@ -78,14 +86,21 @@ func (a *archive) DocumentStored(_ context.Context, _ int64, uuid string, f pipe
 	return nil
 }
 
-func (a *archive) DocumentMissing(_ context.Context, _ int64, uuid, note string, failed bool) error {
+func (a *archive) DocumentMissing(_ context.Context, _ int64, uuid, note string) error {
 	d := a.docs[uuid]
 	d.Note = note
-	if failed {
-		d.Status = pipeline.KeptFailed
-	}
 	a.docs[uuid] = d
 	return nil
+}
+
+func (a *archive) FailDocument(
+	_ context.Context, _ int64, uuid, token string, reason pipeline.FailureReason, note string,
+) ([]int64, error) {
+	d := a.docs[uuid]
+	d.Status, d.Note = pipeline.KeptFailed, note
+	a.docs[uuid] = d
+	a.failures = append(a.failures, failure{token, reason})
+	return []int64{7, 8}, nil
 }
 
 func (a *archive) Fetch(_ context.Context, r pipeline.Remote, _ string, progress func(int64)) (pipeline.File, error) {
@@ -124,7 +139,7 @@ func archived[In, Out any](
 	t.Helper()
 	var suite testsuite.WorkflowTestSuite
 	env := suite.NewTestActivityEnvironment()
-	documents := &activities.Documents{Store: a, Fetcher: a, Commander: a, Starter: a}
+	documents := &activities.Documents{Store: a, Fetcher: a, Commander: a, Starter: a, Waker: &a.waker}
 	env.RegisterActivity(documents)
 	var out Out
 	value, err := env.ExecuteActivity(f(documents), in)
@@ -138,11 +153,13 @@ type (
 	startsDocuments = func(context.Context, activities.SignCustomerInput) (activities.StartDocumentsResult, error)
 	fetchesDocument = func(context.Context, activities.DocumentInput) (activities.FetchDocumentResult, error)
 	recordsDocument = func(context.Context, activities.DocumentInput) (activities.RecordDocumentResult, error)
+	givesUpDocument = func(context.Context, activities.GiveUpDocumentInput) (activities.GiveUpDocumentResult, error)
 )
 
 func starting(d *activities.Documents) startsDocuments { return d.StartDocuments }
 func fetching(d *activities.Documents) fetchesDocument { return d.FetchDocument }
 func noting(d *activities.Documents) recordsDocument   { return d.RecordDocument }
+func givingUp(d *activities.Documents) givesUpDocument { return d.GiveUpDocument }
 
 func TestStartDocuments(t *testing.T) {
 	t.Parallel()
@@ -260,11 +277,20 @@ func TestRecordDocument(t *testing.T) {
 
 func TestGiveUpDocument(t *testing.T) {
 	t.Parallel()
-	a := newArchive(t)
-	a.docs[uploaded] = pipeline.KeptDocument{CompanyID: 1, UUID: uploaded, Status: pipeline.KeptWaiting}
-	_, err := (&activities.Documents{Store: a}).GiveUpDocument(t.Context(), activities.GiveUpDocumentInput{
-		CompanyID: 1, UUID: uploaded, Why: "answered 401",
-	})
-	require.NoError(t, err)
-	require.Equal(t, pipeline.KeptFailed, a.docs[uploaded].Status)
+	for code, reason := range map[pipeline.Code]pipeline.FailureReason{
+		pipeline.CodeForbidden: pipeline.FailureRefused, pipeline.CodeTooLarge: pipeline.FailureTooLarge,
+		pipeline.CodeNotFound: pipeline.FailureNoConnection, pipeline.CodeUnavailable: pipeline.FailureUnavailable,
+		pipeline.CodeInternal: pipeline.FailureUnavailable, "": pipeline.FailureUnavailable,
+	} {
+		a := newArchive(t)
+		a.docs[uploaded] = pipeline.KeptDocument{CompanyID: 1, UUID: uploaded, Status: pipeline.KeptWaiting}
+		in := activities.GiveUpDocumentInput{CompanyID: 1, UUID: uploaded, Code: code, Why: "answered so"}
+		_, err := archived(t, a, givingUp, in)
+		require.NoError(t, err)
+		require.Equal(t, pipeline.KeptFailed, a.docs[uploaded].Status)
+		require.Equal(t, map[int64]int{7: 1, 8: 1}, a.waker.woken, "who is to hear of it is woken")
+		require.Len(t, a.failures, 1)
+		require.Equal(t, reason, a.failures[0].reason, code)
+		require.NotEmpty(t, a.failures[0].token)
+	}
 }

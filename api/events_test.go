@@ -36,7 +36,7 @@ func TestFeed(t *testing.T) {
 	require.Len(t, r.get("/v1/events?types=*").rows(), 3)
 }
 
-// What happens to webhooks has to be named; "*" is what happens to deals.
+// What happens to webhooks and documents has to be named; "*" is what happens to deals.
 func TestFeedOfOperationalEvents(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -47,14 +47,15 @@ func TestFeedOfOperationalEvents(t *testing.T) {
 			ID: string(entry.Type), Type: entry.Type, CompanyID: 1, Stream: stream, State: []byte(`{}`), Payload: []byte(`{}`),
 		}, pipeline.Idempotency{})
 	}
-	rows := r.get("/v1/events?types=webhook.*,delivery.exhausted").rows()
+	rows := r.get("/v1/events?types=webhook.*,delivery.exhausted,document.failed").rows()
 	require.Len(t, rows, len(pipeline.Notices()))
 	require.Nil(t, rows[0]["customer_id"])
 	require.Equal(t, "webhook-7", rows[0]["stream"])
 	require.Len(t, r.get("/v1/events?types=webhook.failing").rows(), 1)
 	require.Len(t, r.get("/v1/events?types=delivery.*").rows(), 1)
+	require.Len(t, r.get("/v1/events?types=document.*").rows(), 1)
 	require.Len(t, r.get("/v1/events?types=*").rows(), 1)
-	require.Len(t, r.get("/v1/events?types=*,webhook.*").rows(), len(pipeline.Notices()))
+	require.Len(t, r.get("/v1/events?types=*,webhook.*,document.*").rows(), len(pipeline.Notices()))
 }
 
 func TestFeedWaitsForNews(t *testing.T) {

@@ -17,8 +17,8 @@ import (
 const samplePosition = 1
 
 // sample makes an event that never happened, out of the examples of the schemas: as if it had
-// happened now, to a company's example customer, proposal or webhook, such as the webhook can be
-// told of. Each has an id of its own. The customer's state comes beside it.
+// happened now, to a company's example customer, proposal, webhook or document, such as the webhook
+// can be told of. Each has an id of its own. The customer's state comes beside it.
 func sample(w pipeline.Webhook, t pipeline.EventType, now time.Time) (e pipeline.Event, customer json.RawMessage, err error) {
 	payload, err := schemas.Example(t)
 	if err != nil {
@@ -35,6 +35,8 @@ func sample(w pipeline.Webhook, t pipeline.EventType, now time.Time) (e pipeline
 		if err = happenToProposal(&e, name.While); err == nil {
 			customer, err = sampleCustomer(e)
 		}
+	case pipeline.KindDocument:
+		err = happenToDocument(&e)
 	default:
 		err = happenToWebhook(&e)
 	}
@@ -46,8 +48,8 @@ func sample(w pipeline.Webhook, t pipeline.EventType, now time.Time) (e pipeline
 // entity that they are mostly about where the name leaves that open.
 func sampleName(w pipeline.Webhook, t pipeline.EventType) pipeline.Name {
 	entry, ok := pipeline.Lookup(t)
-	if !ok { // operational
-		return pipeline.Name{Kind: pipeline.KindWebhook}
+	if notice, operational := pipeline.LookupNotice(t); !ok && operational {
+		return pipeline.Name{Kind: notice.Kinds[0]}
 	}
 	var name pipeline.Name
 	if w.Format == pipeline.FormatSolarProof { // the one that narrows its names down
@@ -123,6 +125,16 @@ func happenToWebhook(e *pipeline.Event) error {
 		state.Active, state.DisabledReason = false, pipeline.DisabledFailed
 	}
 	e.Stream, e.Version = pipeline.StreamOf(pipeline.KindWebhook, state.ID), state.Version
+	return keepState(e, state)
+}
+
+func happenToDocument(e *pipeline.Event) error {
+	var state pipeline.DocumentState
+	if err := example(pipeline.KindDocument, &state); err != nil {
+		return err
+	}
+	state.CompanyID = e.CompanyID
+	e.Stream, e.Version = pipeline.StreamOf(pipeline.KindDocument, state.ID), state.Version
 	return keepState(e, state)
 }
 

@@ -114,7 +114,7 @@ var recordSuccesses = `WITH unwell AS MATERIALIZED (
 // those from before the statement.
 const recordAll = `WITH tried AS (SELECT * FROM ` + tried + `), ` + recordTried + `
 	SELECT m.id, m.webhook_id, CASE WHEN m.status = 'pending' THEN m.next_attempt_at END AS due,
-		m.status = 'exhausted' AND d.status = 'pending' AND d.stream NOT LIKE 'webhook-%' AS exhausted
+		m.status = 'exhausted' AND d.status = 'pending' AND NOT d.stream` + operationalStream + `AS exhausted
 	FROM moved m JOIN deliveries d ON d.id = m.id
 	UNION ALL SELECT 0, webhook_id, now(), false FROM next_in_line`
 

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 
@@ -96,15 +97,56 @@ func (s *Store) DocumentStored(ctx context.Context, companyID int64, uuid string
 	return err
 }
 
-// DocumentMissing says why a document is not there yet; failed, that it is not tried any more.
-func (s *Store) DocumentMissing(ctx context.Context, companyID int64, uuid, note string, failed bool) error {
-	status := pipeline.KeptWaiting
-	if failed {
-		status = pipeline.KeptFailed
-	}
-	_, err := s.exec(ctx, "note document", `UPDATE documents SET status = $3, note = $4, updated_at = now()
-		WHERE company_id = $1 AND uuid = $2 AND status = 'waiting'`, companyID, uuid, string(status), note)
+// DocumentMissing says why a document is not there yet.
+func (s *Store) DocumentMissing(ctx context.Context, companyID int64, uuid, note string) error {
+	_, err := s.exec(ctx, "note document", `UPDATE documents SET note = $3, updated_at = now()
+		WHERE company_id = $1 AND uuid = $2 AND status = 'waiting'`, companyID, uuid, note)
 	return err
+}
+
+// failedDocument is a document that has just been given up.
+type failedDocument struct {
+	ID           int64         `db:"id"`
+	Failures     int64         `db:"failures"`
+	ProposalID   int64         `db:"proposal_id"`
+	ConnectionID sql.NullInt64 `db:"connection_id"`
+	CreatedAt    time.Time     `db:"created_at"`
+}
+
+// FailDocument says that a document is not tried any more, and records document.failed: once for
+// each token, which names who gives it up, however often it is called. It answers the webhooks whose
+// workflow has to be woken.
+func (s *Store) FailDocument(
+	ctx context.Context, companyID int64, uuid, token string, reason pipeline.FailureReason, note string,
+) (wake []int64, err error) {
+	err = s.inTx(ctx, "fail document", func(tx transaction) error {
+		var failed failedDocument
+		err := tx.GetContext(ctx, &failed, `UPDATE documents SET status = 'failed', note = $3, given_up = $4, failures = failures + 1,
+				updated_at = now()
+			WHERE company_id = $1 AND uuid = $2 AND status = 'waiting' AND given_up IS DISTINCT FROM $4
+			RETURNING id, failures, proposal_id, connection_id, created_at`, companyID, uuid, note, token)
+		if errors.Is(err, sql.ErrNoRows) { // it is known, or the document is there after all
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		proposal, connection := pipeline.ID(failed.ProposalID), pipeline.ID(failed.ConnectionID.Int64)
+		b := noticeBatch{stream: pipeline.StreamOf(pipeline.KindDocument, failed.ID)}
+		err = b.add(failed.Failures, pipeline.DocumentState{
+			ID: failed.ID, UUID: uuid, CompanyID: companyID, ProposalID: proposal, ConnectionID: connection,
+			Status: pipeline.KeptFailed, Version: failed.Failures,
+		}, pipeline.DocumentNotice{
+			UUID: uuid, ProposalID: proposal, ConnectionID: connection,
+			Reason: reason, Note: pipeline.Text(note), Since: pipeline.Instant(failed.CreatedAt.UTC()),
+		})
+		if err != nil {
+			return fmt.Errorf("encode %s: %w", pipeline.TypeDocumentFailed, err)
+		}
+		wake, err = b.record(ctx, tx, companyID, 0, pipeline.TypeDocumentFailed)
+		return err
+	})
+	return wake, err
 }
 
 // RetryDocument gives a document that could not be had new hope; CodeConflict where it is there.

@@ -116,7 +116,7 @@ const (
 			WHERE e.company_id = $1 AND e.type = t.type AND e.position > $2 ORDER BY e.position LIMIT $3) p`
 	positionsOfPartner = `SELECT DISTINCT p.position FROM webhooks w
 		CROSS JOIN LATERAL (SELECT d.event_position AS position FROM deliveries d
-			WHERE d.webhook_id = w.id AND d.event_position > $2 AND d.stream NOT LIKE 'webhook-%'
+			WHERE d.webhook_id = w.id AND d.event_position > $2 AND NOT d.stream` + operationalStream + `
 			ORDER BY d.event_position LIMIT $3) p
 		WHERE w.company_id = $1 AND w.key_id = $4`
 	positionsOfPartnerAndTypes = `SELECT DISTINCT p.position FROM webhooks w

@@ -25,7 +25,7 @@ type inboundRow struct {
 	ProposalID     sql.NullInt64  `db:"proposal_id"`
 	ReceivedAt     time.Time      `db:"received_at"`
 	HandledAt      sql.NullTime   `db:"handled_at"`
-	Body           string         `db:"body"`
+	Body           sql.NullString `db:"body"` // null: forgotten
 	CreateMissing  bool           `db:"create_missing"`
 }
 
@@ -34,7 +34,7 @@ func (r inboundRow) inbound() pipeline.Inbound {
 		ID: r.ID, CompanyID: r.CompanyID, ConnectionID: r.ConnectionID, Status: pipeline.InboundStatus(r.Status), Note: pipeline.Text(r.Note),
 		DocumentStatus: pipeline.Text(r.DocumentStatus), Quote: pipeline.Text(r.Quote.String), Site: pipeline.Text(r.Site.String),
 		UpdatedAt: instant(r.DateUpdated), ProposalID: pipeline.ID(r.ProposalID.Int64), ReceivedAt: r.ReceivedAt.UTC(),
-		HandledAt: instant(r.HandledAt), Body: pipeline.Object(r.Body), CreateMissing: r.CreateMissing,
+		HandledAt: instant(r.HandledAt), Body: pipeline.Object(r.Body.String), CreateMissing: r.CreateMissing,
 	}
 }
 

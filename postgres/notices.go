@@ -35,16 +35,14 @@ func (s *Store) notices(
 	if err != nil {
 		return nil, err
 	}
-	stream := pipeline.StreamOf(pipeline.KindWebhook, webhookID)
-	var b noticeBatch
+	b := noticeBatch{stream: pipeline.StreamOf(pipeline.KindWebhook, webhookID)}
 	for i, payload := range payloads {
-		if err := b.add(stream, subject.state(subject.Notices-int64(len(payloads)-1-i)), payload); err != nil {
+		version := subject.Notices - int64(len(payloads)-1-i)
+		if err := b.add(version, subject.state(version), payload); err != nil {
 			return nil, fmt.Errorf("encode %s: %w", t, err)
 		}
 	}
-	err = tx.SelectContext(ctx, &wake, recordNotices, pq.Array(b.id), string(t), string(stream), pq.Array(b.version),
-		companyID, pq.Array(b.payload), pq.Array(b.state), pq.Array(pipeline.Patterns(t)), webhookID)
-	return wake, err
+	return b.record(ctx, tx, companyID, webhookID, t)
 }
 
 // noticeSubject is the webhook that an operational event is about.
@@ -64,13 +62,24 @@ func (s noticeSubject) state(version int64) pipeline.NoticeState {
 	}
 }
 
-// noticeBatch is operational events turned into columns for unnest.
+// noticeBatch is operational events of one stream turned into columns for unnest.
 type noticeBatch struct {
+	stream             pipeline.Stream
 	id, payload, state []string
 	version            []int64
 }
 
-func (b *noticeBatch) add(stream pipeline.Stream, state pipeline.NoticeState, payload any) error {
+// record the events, which are all of one type. Subject is the webhook that they are about, 0
+// where they are about none. It answers the webhooks whose workflow has to be woken.
+func (b *noticeBatch) record(
+	ctx context.Context, tx transaction, companyID, subject int64, t pipeline.EventType,
+) (wake []int64, err error) {
+	err = tx.SelectContext(ctx, &wake, recordNotices, pq.Array(b.id), string(t), string(b.stream), pq.Array(b.version),
+		companyID, pq.Array(b.payload), pq.Array(b.state), pq.Array(pipeline.Patterns(t)), subject)
+	return wake, err
+}
+
+func (b *noticeBatch) add(version int64, state, payload any) error {
 	payloadJSON, err := json.Marshal(payload)
 	if err != nil {
 		return err
@@ -79,11 +88,14 @@ func (b *noticeBatch) add(stream pipeline.Stream, state pipeline.NoticeState, pa
 	if err != nil {
 		return err
 	}
-	b.id = append(b.id, pipeline.NoticeID(stream, state.Version))
-	b.version = append(b.version, state.Version)
+	b.id = append(b.id, pipeline.NoticeID(b.stream, version))
+	b.version = append(b.version, version)
 	b.payload, b.state = append(b.payload, string(payloadJSON)), append(b.state, string(stateJSON))
 	return nil
 }
+
+// operationalStream is the condition that a stream holds operational events.
+const operationalStream = ` LIKE ANY ('{webhook-%,document-%}') `
 
 // recordNotices is appendSQL without a projection. Nobody is told about itself, and a partner's
 // key only about its own webhooks; no other system's format has a name for such an event. The
@@ -103,9 +115,9 @@ const recordNotices = `WITH turn AS MATERIALIZED (
 	), subscribers AS MATERIALIZED (
 		SELECT w.id, w.company_id, w.active, w.catching_up, w.filter FROM webhooks w
 		JOIN api_keys k ON k.id = w.key_id
-		JOIN webhooks subject ON subject.id = $9::bigint
+		LEFT JOIN webhooks subject ON subject.id = $9::bigint
 		WHERE w.company_id = $5::bigint AND w.deleted_at IS NULL AND w.events && $8::text[]
-		  AND w.topic IS NULL AND w.id <> subject.id AND (k.role <> 'partner' OR w.key_id = subject.key_id)
+		  AND w.topic IS NULL AND w.id <> $9::bigint AND (k.role <> 'partner' OR w.key_id = subject.key_id)
 		  AND (SELECT count(*) FROM turn) > 0
 		ORDER BY w.id FOR SHARE OF w
 	), queued AS (

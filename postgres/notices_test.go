@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/dealwright/dealwright/pipeline"
+	"github.com/dealwright/dealwright/postgres"
 )
 
 // Operational events go to those who name them, once to each, and never to the webhook that
@@ -204,4 +205,83 @@ func background(t *testing.T, f func()) <-chan bool {
 		f()
 	}()
 	return done
+}
+
+// That a document could not be had is told once for each time that it is given up, in a stream of
+// its own, and to no partner: documents are the company's.
+func TestWhoIsToldOfADocument(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	ctx, store := t.Context(), d.Store
+	partner, app := newKey(t, store, 1, pipeline.RolePartner), newKey(t, store, 1, pipeline.RoleApp)
+	of := func(key pipeline.NewKey, events ...string) pipeline.Webhook {
+		return newWebhook(t, store, 1, events, func(w *pipeline.Webhook) { w.KeyID = key.ID })
+	}
+	named, family := of(app, "document.failed"), of(app, "document.*", "webhook.*")
+	strangers := []pipeline.Webhook{of(partner, "document.*"), of(app, "*"), of(app, "contract.*", "delivery.*")}
+	connection := newConnection(t, store, "token-1")
+	p := newProposal(t, store, newCustomer(t, store, 1))
+	id := uuidOf(9, 1)
+	require.NoError(t, store.AddDocument(ctx, pipeline.KeptDocument{CompanyID: 1, UUID: id, ProposalID: p.ID, ConnectionID: connection.ID}))
+	fail := func(token string) []int64 {
+		wake, err := store.FailDocument(ctx, 1, id, token, pipeline.FailureRefused, "answered 403")
+		require.NoError(t, err)
+		return wake
+	}
+	both := []int64{named.ID, family.ID}
+	require.Equal(t, both, fail("one"))
+	require.Empty(t, fail("one"))
+	require.Empty(t, fail("two"), "it is given up already")
+	_, err := store.RetryDocument(ctx, 1, id)
+	require.NoError(t, err)
+	require.Empty(t, fail("one"), "it comes from before there was new hope")
+	require.Equal(t, both, fail("two"))
+
+	told := due(t, d, named)
+	require.Len(t, told, 2)
+	for i, of := range told {
+		e := of.Event
+		require.Equal(t, pipeline.TypeDocumentFailed, e.Type)
+		require.EqualValues(t, i+1, e.Version)
+		require.Equal(t, pipeline.NoticeID(e.Stream, e.Version), e.ID)
+		require.Zero(t, e.CustomerID)
+		var state pipeline.DocumentState
+		require.NoError(t, json.Unmarshal(e.State, &state))
+		require.Equal(t, pipeline.StreamOf(pipeline.KindDocument, state.ID), e.Stream)
+		require.Equal(t, pipeline.DocumentState{
+			ID: state.ID, UUID: id, CompanyID: 1, ProposalID: pipeline.ID(p.ID), ConnectionID: pipeline.ID(connection.ID),
+			Status: pipeline.KeptFailed, Version: e.Version,
+		}, state)
+		var notice pipeline.DocumentNotice
+		require.NoError(t, json.Unmarshal(e.Payload, &notice))
+		require.NotZero(t, notice.Since)
+		notice.Since = pipeline.Instant{}
+		require.Equal(t, pipeline.DocumentNotice{
+			UUID: id, ProposalID: pipeline.ID(p.ID), ConnectionID: pipeline.ID(connection.ID),
+			Reason: pipeline.FailureRefused, Note: "answered 403",
+		}, notice)
+	}
+	require.Len(t, due(t, d, family), 2)
+	for _, w := range strangers {
+		require.Zero(t, count(t, d, `SELECT count(*) FROM deliveries WHERE webhook_id = $1 AND stream LIKE 'document-%'`, w.ID))
+	}
+
+	// It is none of the deals' events: not in their feed, and nothing to rebuild. That its delivery
+	// was given up is told to nobody.
+	feed, err := store.Feed(ctx, pipeline.FeedQuery{CompanyID: 1, Limit: 100})
+	require.NoError(t, err)
+	require.Len(t, feed, 2, "a customer and a proposal")
+	feed, err = store.Feed(ctx, pipeline.FeedQuery{CompanyID: 1, Types: []string{"document.failed"}, Limit: 100})
+	require.NoError(t, err)
+	require.Len(t, feed, 2)
+	feed, err = store.Feed(ctx, pipeline.FeedQuery{CompanyID: 1, PartnerKey: partner.ID, Types: []string{"document.failed"}, Limit: 100})
+	require.NoError(t, err)
+	require.Empty(t, feed)
+	before := count(t, d, `SELECT count(*) FROM events`)
+	require.Empty(t, record(t, d, exhausted(told[0])))
+	require.Equal(t, before, count(t, d, `SELECT count(*) FROM events`))
+	rebuilt, err := store.Rebuild(ctx, true, func(postgres.Rebuilt) {})
+	require.NoError(t, err)
+	require.EqualValues(t, 2, rebuilt.Streams)
+	require.Empty(t, rebuilt.Differences)
 }

@@ -72,12 +72,12 @@ type streamHead struct {
 }
 
 // streamsAfter leaves out the streams of operational events, which have no projection. In the
-// order of the index they come last.
+// order of the index those of webhooks come last; those of documents are few.
 func (s *Store) streamsAfter(ctx context.Context, after string) ([]streamHead, error) {
 	var heads []streamHead
 	err := s.list(ctx, &heads, "streams", `SELECT stream, company_id, customer_id, coalesce(proposal_id, customer_id) AS entity_id
 		FROM events
-		WHERE stream > $1 AND stream < '`+string(pipeline.KindWebhook)+`-' AND version = 1 ORDER BY stream LIMIT $2`, after, rebuildPage)
+		WHERE stream > $1 AND stream < '`+string(pipeline.KindWebhook)+`-' AND version = 1 AND customer_id IS NOT NULL ORDER BY stream LIMIT $2`, after, rebuildPage)
 	return heads, err
 }
 

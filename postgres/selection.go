@@ -110,7 +110,7 @@ const matchesSelection = `($10::text[] IS NULL OR ARRAY[e.type || '//', e.type |
 		e.company_id, e.stream, e.version, e.customer_id, e.proposal_id, e.user_id, e.cause, e.state::jsonb, e.payload,
 		e.implied)))
 	AND e.stream <> 'webhook-' || $8::bigint
-	AND ($9::bigint = 0 OR e.stream NOT LIKE 'webhook-%' OR
+	AND ($9::bigint = 0 OR NOT e.stream` + operationalStream + `OR
 		(SELECT s.key_id FROM webhooks s WHERE 'webhook-' || s.id = e.stream AND s.company_id = $1) = $9)`
 
 // args of looked and matchesSelection.

@@ -218,17 +218,17 @@ func formatSentence(k *kind.Format) string {
 
 // patterns says in words what the schemas' regular expressions say.
 var patterns = map[string]string{
-	`\S`:                                        mustNotBeEmpty,
-	`^[^@\s]+@[^@\s.]+(\.[^@\s.]+)+$`:           notAnEmail,
-	`^https?://[^/?#\s]+`:                       notAURL,
-	`^-?[0-9]{1,15}(\.[0-9]{1,4})?$`:            `has to be a decimal number as text, such as "12345.00"`,
-	`^[A-Z]{3}$`:                                `has to be an ISO 4217 code, such as "AUD"`,
-	`^[0-9a-f]{64}$`:                            "has to be a SHA-256 in 64 lower-case hex digits",
-	`^evt_[0-9a-hjkmnp-tv-z]{26}$`:              "is not the id of an event",
-	`^(customer|proposal)-[1-9][0-9]*$`:         notAStream,
-	`^(customer|proposal|webhook)-[1-9][0-9]*$`: notAStream,
-	whsecPattern:                                `has to be "whsec_" and then 24 to 64 bytes in base64`,
-	durationPattern:                             `has to be a time such as "30s", "5m" or "1h30m", or a number of seconds`,
+	`\S`:                                mustNotBeEmpty,
+	`^[^@\s]+@[^@\s.]+(\.[^@\s.]+)+$`:   notAnEmail,
+	`^https?://[^/?#\s]+`:               notAURL,
+	`^-?[0-9]{1,15}(\.[0-9]{1,4})?$`:    `has to be a decimal number as text, such as "12345.00"`,
+	`^[A-Z]{3}$`:                        `has to be an ISO 4217 code, such as "AUD"`,
+	`^[0-9a-f]{64}$`:                    "has to be a SHA-256 in 64 lower-case hex digits",
+	`^evt_[0-9a-hjkmnp-tv-z]{26}$`:      "is not the id of an event",
+	`^(customer|proposal)-[1-9][0-9]*$`: notAStream,
+	`^(customer|proposal|webhook|document)-[1-9][0-9]*$`: notAStream,
+	whsecPattern:    `has to be "whsec_" and then 24 to 64 bytes in base64`,
+	durationPattern: `has to be a time such as "30s", "5m" or "1h30m", or a number of seconds`,
 }
 
 // durationPattern is a part of what time.ParseDuration reads: none that it could overflow on.

@@ -119,9 +119,32 @@ func TestNoticesAreWhatTheSchemasPromise(t *testing.T) {
 	}
 }
 
+func TestNoticesOfDocumentsAreWhatTheSchemasPromise(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
+	const uuid = "e24f5a7a-1d6d-4417-8af2-22da3d67d4cc"
+	for _, reason := range []pipeline.FailureReason{
+		pipeline.FailureRefused, pipeline.FailureTooLarge, pipeline.FailureNoConnection, pipeline.FailureUnavailable,
+	} {
+		payload, err := json.Marshal(pipeline.DocumentNotice{UUID: uuid, ProposalID: 5, Reason: reason, Since: pipeline.Instant(at)})
+		require.NoError(t, err)
+		require.NoError(t, schemas.Validate(eventSchema(pipeline.TypeDocumentFailed), payload), "%s", payload)
+		state, err := json.Marshal(pipeline.DocumentState{
+			ID: 7, UUID: uuid, CompanyID: 1, ProposalID: 5, ConnectionID: 3, Status: pipeline.KeptFailed, Version: 2,
+		})
+		require.NoError(t, err)
+		require.NoError(t, schemas.Validate(schemas.Document, state))
+		stream := pipeline.StreamOf(pipeline.KindDocument, 7)
+		require.NoError(t, schemas.Validate(schemas.Envelope, envelope(t, pipeline.Event{
+			ID: pipeline.NoticeID(stream, 2), Type: pipeline.TypeDocumentFailed, Timestamp: at, Position: 7, CompanyID: 1,
+			Stream: stream, Version: 2, State: state, Payload: payload,
+		})))
+	}
+}
+
 func TestStateExamplesAreThoseOfTheirKinds(t *testing.T) {
 	t.Parallel()
-	for _, kind := range []pipeline.Kind{pipeline.KindCustomer, pipeline.KindProposal, pipeline.KindWebhook} {
+	for _, kind := range []pipeline.Kind{pipeline.KindCustomer, pipeline.KindProposal, pipeline.KindWebhook, pipeline.KindDocument} {
 		example, err := schemas.StateExample(kind)
 		require.NoError(t, err)
 		require.NoError(t, schemas.Validate("state/"+string(kind), example))
@@ -212,6 +235,7 @@ var payloads = map[pipeline.EventType]struct {
 	pipeline.TypeWebhookDisabled:        {value: pipeline.WebhookNotice{}},
 	pipeline.TypeWebhookRecovered:       {value: pipeline.WebhookNotice{}},
 	pipeline.TypeDeliveryExhausted:      {value: pipeline.DeliveryNotice{}},
+	pipeline.TypeDocumentFailed:         {value: pipeline.DocumentNotice{}},
 }
 
 func TestGoPayloadsHaveTheFieldsOfTheirSchemas(t *testing.T) {
@@ -232,6 +256,7 @@ func TestGoStatesHaveTheFieldsOfTheirSchemas(t *testing.T) {
 	sameFields(t, pipeline.Customer{}, read(t, schemas.Customer))
 	sameFields(t, pipeline.Proposal{}, proposal)
 	sameFields(t, pipeline.NoticeState{}, read(t, schemas.Webhook))
+	sameFields(t, pipeline.DocumentState{}, read(t, schemas.Document))
 	documents := object(t, object(t, proposal["properties"])["documents"])
 	sameFields(t, pipeline.Document{}, object(t, documents["items"]))
 	price := object(t, object(t, proposal["properties"])["price"])

@@ -72,6 +72,7 @@ var refused = map[string][]bad{
 	},
 	schemas.Customer: {{`[]`, at("")}, {`{"id":0}`, nil}},
 	schemas.Proposal: {{`null`, at("")}, {`{"status":"won"}`, nil}},
+	schemas.Document: {{`{"status":"lost"}`, nil}},
 	schemas.CreateCustomer: {
 		{`{}`, at("/email", "/name")},
 		{`[]`, at("")},
@@ -296,6 +297,9 @@ var refused = map[string][]bad{
 			`{"webhook_id":1,"delivery_id":2,"event_id":"x","event_type":"webhook.failing","stream":"webhook-1","seq":0,"attempts":0,"error":null}`,
 			at("/attempts", "/event_id", "/event_type", "/seq", "/stream"),
 		},
+	},
+	"events/document.failed": {
+		{`{"uuid":"7","proposal_id":0,"connection_id":0,"reason":"bored","note":null,"since":"now"}`, at("/connection_id", "/proposal_id", "/reason", "/since", "/uuid")},
 	},
 	"events/contract.document_stored": {
 		{`{}`, at("/content_type", "/name", "/sha256", "/size", "/uuid")},

@@ -3,7 +3,7 @@
 //
 //	events/    the payload of each event type; "$defs/data" is what a caller gives, where
 //	           that is not the same
-//	state/     customers, proposals and webhooks, as they are beside an event
+//	state/     customers, proposals, webhooks and documents, as they are beside an event
 //	requests/  the bodies of requests
 //	envelope   the native form of a webhook
 //	partners/  the forms of other systems' webhooks, in a folder for each format; where they
@@ -34,6 +34,7 @@ const (
 	Customer       = "state/customer"
 	Proposal       = "state/proposal"
 	Webhook        = "state/webhook"
+	Document       = "state/document"
 	CreateCustomer = "requests/create_customer"
 	CreateProposal = "requests/create_proposal"
 	Transition     = "requests/transition"

@@ -107,7 +107,7 @@ func register(r worker.Registry, cfg Config, gate *activities.Gate) {
 	r.RegisterActivity(&activities.Deliveries{Store: cfg.Store, Sender: cfg.Sender, Waker: cfg.Engine, Gate: gate, Bell: bell})
 	r.RegisterActivity(&activities.FollowUps{Store: cfg.Store, Commander: cfg.Engine})
 	r.RegisterActivity(&activities.Inbox{Store: cfg.Store, Commander: cfg.Engine, Starter: cfg.Engine})
-	r.RegisterActivity(&activities.Documents{Store: cfg.Store, Fetcher: cfg.Fetcher, Commander: cfg.Engine, Starter: cfg.Engine})
+	r.RegisterActivity(&activities.Documents{Store: cfg.Store, Fetcher: cfg.Fetcher, Commander: cfg.Engine, Starter: cfg.Engine, Waker: cfg.Engine})
 	r.RegisterActivity(&activities.Retention{
 		Store:          cfg.Store,
 		KeepAttempts:   cmp.Or(cfg.KeepAttempts, activities.DefaultKeepAttempts),

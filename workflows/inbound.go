@@ -67,8 +67,10 @@ func keepDocument(ctx workflow.Context, in DocumentInput) (DocumentResult, error
 			return DocumentResult{}, err
 		}
 		why := whyNot(err)
-		workflow.SetCurrentDetails(ctx, "Given up: "+why)
-		return DocumentResult{Note: why}, giveUpDocument(ctx, activities.GiveUpDocumentInput{CompanyID: in.CompanyID, UUID: in.UUID, Why: why})
+		workflow.SetCurrentDetails(ctx, "Given up: "+why.Message)
+		return DocumentResult{Note: why.Message}, giveUpDocument(ctx, activities.GiveUpDocumentInput{
+			CompanyID: in.CompanyID, UUID: in.UUID, Code: why.Code, Why: why.Message,
+		})
 	}
 	workflow.SetCurrentDetails(ctx, fmt.Sprintf("Fetched %d bytes, SHA-256 %s.", fetched.Size, fetched.SHA256))
 	recorded, err := recordDocument(ctx, activities.DocumentInput(in))
@@ -76,11 +78,12 @@ func keepDocument(ctx workflow.Context, in DocumentInput) (DocumentResult, error
 }
 
 // whyNot is the last thing that went wrong, for people to read.
-func whyNot(err error) string {
-	if why := activities.Refusal(err); why.Code != pipeline.CodeInternal {
-		return why.Message
+func whyNot(err error) *pipeline.Error {
+	why := activities.Refusal(err)
+	if why.Code != pipeline.CodeInternal {
+		return why
 	}
-	return "it could not be fetched within " + strconv.Itoa(int(documentPatience/time.Hour)) + " hours"
+	return pipeline.Errorf(why.Code, "it could not be fetched within %d hours", int(documentPatience/time.Hour))
 }
 
 // HandleInbound starts the workflow for what a provider told us; where it runs already, it is

@@ -52,7 +52,7 @@ func TestDocument_IsGivenUpAtOnceWhereTheProviderRefuses(t *testing.T) {
 	env.OnActivity(d.FetchDocument, mock.Anything, mock.Anything).Return(
 		activities.FetchDocumentResult{}, activities.Failure(pipeline.Errorf(pipeline.CodeForbidden, "answered 401"))).Once()
 	env.OnActivity(d.GiveUpDocument, mock.Anything, activities.GiveUpDocumentInput{
-		CompanyID: 1, UUID: document.UUID, Why: "answered 401",
+		CompanyID: 1, UUID: document.UUID, Code: pipeline.CodeForbidden, Why: "answered 401",
 	}).Return(activities.GiveUpDocumentResult{}, nil).Once()
 	env.ExecuteWorkflow(workflows.Document, document)
 	require.NoError(t, env.GetWorkflowError())
@@ -70,7 +70,7 @@ func TestDocument_IsGivenUpWhenItDoesNotCome(t *testing.T) {
 	env.OnActivity(d.FetchDocument, mock.Anything, mock.Anything).Return(
 		activities.FetchDocumentResult{}, activities.Failure(pipeline.Errorf(pipeline.CodeUnavailable, "answered 404")))
 	env.OnActivity(d.GiveUpDocument, mock.Anything, activities.GiveUpDocumentInput{
-		CompanyID: 1, UUID: document.UUID, Why: "answered 404",
+		CompanyID: 1, UUID: document.UUID, Code: pipeline.CodeUnavailable, Why: "answered 404",
 	}).Return(activities.GiveUpDocumentResult{}, nil).Once()
 	env.ExecuteWorkflow(workflows.Document, document)
 	require.NoError(t, env.GetWorkflowError())

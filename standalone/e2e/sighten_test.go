@@ -54,7 +54,9 @@ func newSighten(t *testing.T) *sighten {
 	routes.HandleFunc("GET /sighten/api/v1/document/{uuid}/download/", func(w http.ResponseWriter, r *http.Request) {
 		asked := s.asked.Add(1)
 		switch {
-		case s.refuses.Load() || r.Header.Get("Authorization") != "Token "+confidential:
+		case s.refuses.Load():
+			w.WriteHeader(http.StatusForbidden)
+		case r.Header.Get("Authorization") != "Token "+confidential:
 			w.WriteHeader(http.StatusUnauthorized)
 		case asked == 1: // the webhook is faster than the file
 			w.WriteHeader(http.StatusNotFound)
@@ -219,17 +221,36 @@ func TestADocumentThatIsRefused(t *testing.T) {
 	provider := newSighten(t)
 	provider.refuses.Store(true)
 	from := c.connect(t, provider, object{"create_missing": true})
+	operators := newReceiver(t)
+	c.webhook(t, operators.URL+"/operators", object{"events": []string{"document.failed"}})
+	installer := c.newKey(t, pipeline.RolePartner)
+	want[object](t, installer.post(t, "/v1/webhooks", object{
+		"url": operators.URL + "/installer", "events": []string{"document.*", "contract.signed"},
+	}), http.StatusCreated)
 	made := want[receipt](t, from.post(t, "", sightenSample(t)), http.StatusAccepted)
 	c.becomes(t, made.ID, pipeline.InboundHandled)
 	download := "/v1/documents/" + sampleDocument
 	eventually(t, "it is given up", func() bool {
 		a := c.get(t, download+"/download")
-		return a.status == http.StatusNotFound && strings.Contains(string(a.body), "401")
+		return a.status == http.StatusNotFound && strings.Contains(string(a.body), "403")
 	})
 	require.EqualValues(t, 1, provider.asked.Load(), "it is not tried again")
+	eventually(t, "the operators hear of it", func() bool { return operators.count("/operators") == 1 })
+	told := operators.at("/operators")[0].envelope
+	require.Equal(t, pipeline.TypeDocumentFailed, told.Type)
+	require.EqualValues(t, 1, told.Data.Seq)
+	var notice pipeline.DocumentNotice
+	require.NoError(t, json.Unmarshal(told.Data.Payload, &notice))
+	require.Equal(t, sampleDocument, notice.UUID)
+	require.Equal(t, pipeline.FailureRefused, notice.Reason)
+	require.Contains(t, string(notice.Note), "answered 403")
+	require.NotZero(t, notice.ConnectionID)
+	eventually(t, "the installer hears of the signature", func() bool { return operators.count("/installer") == 1 })
 	provider.refuses.Store(false)
 	require.Equal(t, http.StatusAccepted, c.post(t, download+"/retry", nil).status)
 	eventually(t, "the document is there", func() bool { return c.get(t, download+"/download").status == http.StatusOK })
+	require.Equal(t, 1, operators.count("/operators"), "it is told once")
+	require.Equal(t, 1, operators.count("/installer"), "a partner's key is told nothing of it")
 }
 
 func TestADocumentAtAURL(t *testing.T) {
