@@ -111,7 +111,10 @@ func (r *entity) take(ctx context.Context, fresh []pipeline.Dispatch) {
 			l = &lane{}
 			r.lanes[d.Webhook.ID] = l
 		}
-		if d.Later || l.closed {
+		if d.Later {
+			r.close(l) // or this one would overtake what is still queued
+		}
+		if l.closed {
 			r.rest = append(r.rest, d.DeliveryID)
 			continue
 		}

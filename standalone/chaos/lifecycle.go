@@ -310,7 +310,7 @@ func (d *driver) ask(ctx context.Context, in asking) (out outcome, acked bool) {
 		r.EventID, r.Version, r.State = out.Event.ID, out.Event.Seq, out.State
 	default:
 		r.Outcome = OutcomeRefused
-		if a.status != http.StatusConflict || a.problem().Code != pipeline.CodeIllegalTransition {
+		if !rightlyRefused(in.t, a) {
 			d.load.ledger.complain(breachf(BreachRefusal, r.Answered, "%s %s: %d %s", in.path, in.t, a.status, a.problem().Detail))
 		}
 	}
@@ -319,6 +319,18 @@ func (d *driver) ask(ctx context.Context, in asking) (out outcome, acked bool) {
 		d.repeat(ctx, in, a)
 	}
 	return out, acked
+}
+
+// rightlyRefused: what is illegal, and a status that the customer has already.
+func rightlyRefused(t pipeline.EventType, a answer) bool {
+	switch code := a.problem().Code; a.status {
+	case http.StatusConflict:
+		return code == pipeline.CodeIllegalTransition
+	case http.StatusUnprocessableEntity:
+		return code == pipeline.CodeInvalid && t == pipeline.TypeCustomerStatusChanged
+	default:
+		return false
+	}
 }
 
 // once asks for a command; now and then by two APIs at the same time, which then answer the same.

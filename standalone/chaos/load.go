@@ -178,8 +178,8 @@ func hasStatus(among []string) func(pipeline.Event) bool {
 	}
 }
 
-// retrySchedule is patient enough for everything that may happen in a run, and never waits long.
-func retrySchedule() []string {
+// patientSchedule is patient enough for everything that may happen in a run, and never waits long.
+func patientSchedule() []string {
 	const most = 50
 	waits := []string{"1s", "2s", "3s"}
 	for len(waits) < most {
@@ -191,7 +191,7 @@ func retrySchedule() []string {
 func (l *Load) subscribe(ctx context.Context, c *client, p *party, h *hook) error {
 	partner := l.receivers.add(h.Name, h.temper, l.options.Seed)
 	body := map[string]any{
-		"url": l.receivers.urlOf(partner), "events": h.Patterns, "description": h.Name, "retry_schedule": retrySchedule(),
+		"url": l.receivers.urlOf(partner), "events": h.Patterns, "description": h.Name, "retry_schedule": patientSchedule(),
 	}
 	for name, value := range h.settings {
 		body[name] = value
