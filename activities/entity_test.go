@@ -68,6 +68,28 @@ func TestDeliverTellsOthersWhileItWaits(t *testing.T) {
 	})
 }
 
+// What is queued behind a slow answer when its webhook turns out to be one to leave alone is left
+// together with what came after it, or that would overtake it.
+func TestDeliverLeavesTheQueueBeforeWhatIsForLater(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		left := make(chan []int64, 1)
+		b, _, err := waiting(t, 5*time.Second, (&deliveryStore{}).queued(stream, 1), map[time.Duration]func(*bench){
+			time.Second: happens,
+			2 * time.Second: func(b *bench) { // another entity found it slow
+				b.store.mu.Lock()
+				b.store.queued(stream, 1, 2).later(1)
+				b.store.mu.Unlock()
+				b.bell.Ring(stream)
+			},
+			4 * time.Second: func(b *bench) { left <- b.store.handedOver() },
+		})
+		require.NoError(t, err)
+		require.Equal(t, []int64{2, 4}, <-left)
+		require.Equal(t, map[int64][]int64{1: {1}, 2: {3, 5}}, orders(b.sender, byWebhook))
+	})
+}
+
 // Where another worker recorded the event nobody rings.
 func TestDeliverLooksNowAndThen(t *testing.T) {
 	t.Parallel()
