@@ -34,8 +34,8 @@ const (
 	encryptionKey = "Y2hhb3MtY2hhb3MtY2hhb3MtY2hhb3MtY2hhb3MtY2g="
 )
 
-// retrySchedule goes on for some minutes, so that no delivery is given up during a run.
-var retrySchedule = "1s,2s" + strings.Repeat(",3s", 200)
+// engineSchedule is as long as one may be, so that no delivery is given up while its receiver fails now and then.
+var engineSchedule = "1s,2s" + strings.Repeat(",3s", 48)
 
 // Cluster is the production shape on one machine: Postgres, a Temporal server, two API processes and two workers, each a
 // process of its own. The engine's four reach Postgres and Temporal through proxies of their own.
@@ -63,7 +63,8 @@ func StartCluster(ctx context.Context, o Options) (*Cluster, error) {
 	}
 	c := &Cluster{options: o, folder: folder, proxies: &proxies{}, engine: map[string]*process{}}
 	if err := c.start(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("start the cluster (its logs are in %s): %w", c.Logs(), err), c.Stop()) //nolint:contextcheck // it has to end
+		err = fmt.Errorf("start the cluster (its logs are in %s): %w", c.Logs(), err)
+		return nil, errors.Join(err, c.Stop(), c.Remove(true)) //nolint:contextcheck // it has to end
 	}
 	return c, nil
 }
@@ -107,7 +108,23 @@ func (c *Cluster) start(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	return c.Healthy(ctx)
+	return c.settle(ctx)
+}
+
+// settle waits for the cluster's first readiness, and gives up at once where a process cannot even start.
+func (c *Cluster) settle(ctx context.Context) error {
+	ctx, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
+	err := until(ctx, func(ctx context.Context) error {
+		if ends := c.Surprises(); len(ends) > 0 {
+			giveUp(errors.New(ends[0]))
+		}
+		return c.check(ctx)
+	})
+	if err != nil {
+		return errors.Join(context.Cause(ctx), err)
+	}
+	return nil
 }
 
 func (c *Cluster) startPostgres(ctx context.Context, address string) (err error) {
@@ -167,7 +184,7 @@ func (c *Cluster) startEngine(name, postgresAddress, temporalAddress string, por
 			"TEMPORAL_ADDRESS="+temporalAddress, "TEMPORAL_NAMESPACE=default",
 			"DEALWRIGHT_KEY="+adminKey, "DEALWRIGHT_ENCRYPTION_KEY="+encryptionKey,
 			"DEALWRIGHT_DOCUMENTS="+c.bucket.path, "DEALWRIGHT_ALLOW_TARGETS=127.0.0.0/8,::1/128",
-			"DEALWRIGHT_RETRY_SCHEDULE="+retrySchedule,
+			"DEALWRIGHT_RETRY_SCHEDULE="+engineSchedule,
 		),
 	}
 	if role == "api" {

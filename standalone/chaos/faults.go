@@ -28,6 +28,14 @@ type fault struct {
 	impossible func(*Cluster) string
 }
 
+// whyNot says why a fault was not tried.
+func (f fault) whyNot(c *Cluster) string {
+	if f.impossible != nil && f.impossible(c) != "" {
+		return f.impossible(c)
+	}
+	return "its turn did not come"
+}
+
 // faults are all there are, in the order of the table. Those of one name are variants of one another.
 func faults() []fault {
 	var all []fault

@@ -23,14 +23,18 @@ func newSchedule(o Options) *schedule {
 	return s
 }
 
-// next goes on for ever.
-func (s *schedule) next() fault {
-	if len(s.round) == 0 {
-		s.round = s.newRound()
+// next goes on for ever, unless nothing that was chosen is possible here.
+func (s *schedule) next(c *Cluster) (f fault, found bool) {
+	for range 2 * len(s.chosen) { // a round, from wherever we are in one
+		if len(s.round) == 0 {
+			s.round = s.newRound()
+		}
+		f, s.round = s.round[0], s.round[1:]
+		if f.impossible == nil || f.impossible(c) == "" {
+			return f, true
+		}
 	}
-	f := s.round[0]
-	s.round = s.round[1:]
-	return f
+	return fault{}, false
 }
 
 // newRound spreads names: first one variant of each, so that a run that ends early has seen as many kinds as it can.
