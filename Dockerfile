@@ -19,11 +19,14 @@ COPY . .
 ARG TARGETOS
 ARG TARGETARCH
 ARG VERSION=dev
+# When the source was committed, as 20061231T150405Z: without it, builds of the worker are put in
+# order by VERSION, where that is a semantic one.
+ARG COMMITTED=
 RUN --mount=type=cache,target=/go/pkg/mod \
     --mount=type=cache,target=/root/.cache/go-build \
     CGO_ENABLED=0 GOOS=${TARGETOS} GOARCH=${TARGETARCH} \
     go build -trimpath -buildvcs=false \
-        -ldflags "-s -w -X main.version=${VERSION}" \
+        -ldflags "-s -w -X main.version=${VERSION} -X github.com/dealwright/dealwright/cmd/dealwright/app.committed=${COMMITTED}" \
         -o /out/dealwright ./cmd/dealwright
 
 FROM gcr.io/distroless/static-debian12:nonroot

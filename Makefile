@@ -8,6 +8,10 @@ BIN := $(CURDIR)/.bin
 # The version that binaries report; a release build sets it.
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
+# When what is built was committed: it puts builds of the worker in order for Temporal.
+COMMITTED ?= $(shell TZ=UTC git log -1 --format=%cd --date=format-local:%Y%m%dT%H%M%SZ 2>/dev/null)
+STAMP := -X main.version=$(VERSION) -X github.com/dealwright/dealwright/cmd/dealwright/app.committed=$(COMMITTED)
+
 # Stamping asks git about the checkout, and git refuses when another user owns it.
 BUILD := go build -buildvcs=false
 
@@ -41,8 +45,8 @@ demo: ## Walk a customer and two proposals through everything (needs make run)
 
 .PHONY: build
 build: ## Build the binaries into .bin/
-	$(BUILD) -ldflags '-X main.version=$(VERSION)' -o $(BIN)/dealwright ./cmd/dealwright
-	cd standalone && $(BUILD) -ldflags '-X main.version=$(VERSION)' -o $(BIN)/dealwright-standalone .
+	$(BUILD) -ldflags '$(STAMP)' -o $(BIN)/dealwright ./cmd/dealwright
+	cd standalone && $(BUILD) -ldflags '$(STAMP)' -o $(BIN)/dealwright-standalone .
 
 .PHONY: clean
 clean: ## Remove what was built (a standalone server's data in .dealwright/ stays)

@@ -11,6 +11,7 @@ import (
 type CustomerStore interface {
 	Customer(ctx context.Context, companyID, id int64) (pipeline.Customer, error)
 	Statuses(ctx context.Context, companyID int64) (pipeline.Statuses, error)
+	Event(ctx context.Context, companyID int64, id string) (pipeline.Event, error)
 }
 
 // Commander submits a command to the workflow of an entity.
@@ -49,6 +50,15 @@ func (f *FollowUps) SignCustomer(ctx context.Context, in SignCustomerInput) (Sig
 	if customer.Status == pipeline.StatusSigned {
 		return SignCustomerResult{Note: "is signed already"}, nil
 	}
+	commandID := "signed by " + in.Cause.EventID
+	// A workflow that was lost and starts anew comes past all its signatures again.
+	_, err = f.Store.Event(ctx, in.CompanyID, pipeline.EventID(customer.Ref().Stream(), commandID))
+	if err == nil {
+		return SignCustomerResult{Note: "was moved by it before, and on since"}, nil
+	}
+	if pipeline.CodeOf(err) != pipeline.CodeNotFound {
+		return SignCustomerResult{}, Failure(err)
+	}
 	statuses, err := f.Store.Statuses(ctx, in.CompanyID)
 	if err != nil {
 		return SignCustomerResult{}, Failure(err)
@@ -62,7 +72,7 @@ func (f *FollowUps) SignCustomer(ctx context.Context, in SignCustomerInput) (Sig
 	if err != nil {
 		return SignCustomerResult{}, Failure(err)
 	}
-	return signed(f.Commander.Command(ctx, customer.Ref(), cmd, "signed by "+in.Cause.EventID))
+	return signed(f.Commander.Command(ctx, customer.Ref(), cmd, commandID))
 }
 
 // signed reads the outcome of the command. What the customer's state forbids is no failure:

@@ -20,6 +20,8 @@ type office struct {
 	statuses    pipeline.Statuses
 	statusesErr error
 	commandErr  error
+	past        string // the id of an event that is there already
+	pastErr     error
 
 	to  pipeline.Ref
 	cmd pipeline.Command
@@ -35,6 +37,13 @@ func (o *office) Customer(_ context.Context, companyID, id int64) (pipeline.Cust
 
 func (o *office) Statuses(context.Context, int64) (pipeline.Statuses, error) {
 	return o.statuses, o.statusesErr
+}
+
+func (o *office) Event(_ context.Context, companyID int64, id string) (pipeline.Event, error) {
+	if o.pastErr == nil && (companyID != 1 || id != o.past) {
+		return pipeline.Event{}, pipeline.Errorf(pipeline.CodeNotFound, "no such event")
+	}
+	return pipeline.Event{ID: id}, o.pastErr
 }
 
 func (o *office) Command(_ context.Context, to pipeline.Ref, cmd pipeline.Command, id string) error {
@@ -150,4 +159,22 @@ func TestSignThatFails(t *testing.T) {
 			requireFailure(t, err, c.code, c.retried)
 		})
 	}
+}
+
+// A workflow that starts anew from the store comes past all its signatures: a customer who was
+// moved by one and has gone on since stays where they are.
+func TestACustomerIsSignedOnceByASignature(t *testing.T) {
+	t.Parallel()
+	o := newOffice()
+	o.customer.Status = 3
+	o.past = pipeline.EventID(o.customer.Ref().Stream(), "signed by evt_7")
+	out, err := o.sign()
+	require.NoError(t, err)
+	require.False(t, out.Moved)
+	require.NotEmpty(t, out.Note)
+	require.Empty(t, o.id, "nothing is commanded")
+
+	o.pastErr = errors.New("no database")
+	_, err = o.sign()
+	require.Error(t, err)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
 
 	"github.com/dealwright/dealwright/activities"
 	"github.com/dealwright/dealwright/workflows"
@@ -36,6 +37,11 @@ type Config struct {
 	// Fetcher keeps documents.
 	Fetcher activities.Fetcher
 	Logger  *slog.Logger // nil means slog.Default
+	// BuildID names the build to Temporal, which gives the work to the current one (see
+	// Versions); empty where the worker is none of several versions.
+	BuildID string
+	// Versions is nil where Temporal does not know any.
+	Versions *Versions
 
 	KeepAttempts   time.Duration // 0 means activities.DefaultKeepAttempts
 	KeepDeliveries time.Duration // 0 means activities.DefaultKeepDeliveries
@@ -58,13 +64,15 @@ const (
 
 // Worker works on the task queue while it runs.
 type Worker struct {
-	queue worker.Worker
-	pulse *pulse
+	queue  worker.Worker
+	pulse  *pulse
+	keeper *keeper
 }
 
 // New makes a worker with everything registered. Start and Stop it, each once.
 func New(cfg Config) *Worker {
 	w := worker.New(cfg.Client, workflows.TaskQueue, worker.Options{
+		DeploymentOptions:                       deployment(cfg.BuildID),
 		MaxConcurrentWorkflowTaskExecutionSize:  workflowTasks,
 		MaxConcurrentLocalActivityExecutionSize: localActivities,
 		MaxConcurrentActivityExecutionSize:      activitySlots,
@@ -74,7 +82,23 @@ func New(cfg Config) *Worker {
 	})
 	gate := activities.NewGate()
 	register(w, cfg, gate)
-	return &Worker{queue: w, pulse: newPulse(cfg.Store, uuid.NewString(), gate.SetWorkers, cfg.Logger)}
+	return &Worker{
+		queue: w, pulse: newPulse(cfg.Store, uuid.NewString(), gate.SetWorkers, cfg.Logger),
+		keeper: &keeper{versions: cfg.Versions, build: cfg.BuildID, log: cmp.Or(cfg.Logger, slog.Default())},
+	}
+}
+
+// deployment: every workflow goes on with the current build at its next task, and change markers
+// keep what it did before replayable. Lifecycles run for months; no old build is kept that long.
+func deployment(buildID string) worker.DeploymentOptions {
+	if buildID == "" {
+		return worker.DeploymentOptions{}
+	}
+	return worker.DeploymentOptions{
+		UseVersioning:             true,
+		Version:                   worker.WorkerDeploymentVersion{DeploymentName: deploymentName, BuildID: buildID},
+		DefaultVersioningBehavior: workflow.VersioningBehaviorAutoUpgrade,
+	}
 }
 
 // Start begins to work. It fails where Temporal cannot be reached.
@@ -83,11 +107,13 @@ func (w *Worker) Start(ctx context.Context) error {
 		return err //nolint:wrapcheck // it says what it could not do
 	}
 	w.pulse.start(ctx)
+	w.keeper.start(ctx)
 	return nil
 }
 
 // Stop takes no more work, finishes what is under way, and says goodbye to the others.
 func (w *Worker) Stop() {
+	w.keeper.stop()
 	w.queue.Stop()
 	w.pulse.stop()
 }

@@ -110,30 +110,40 @@ func (e *Engine) update(ctx context.Context, s Submission, updateID, request str
 }
 
 func (e *Engine) start(s Submission) (client.WithStartWorkflowOperation, error) {
-	attributes := []temporal.SearchAttributeUpdate{
-		AttributeCompanyID.ValueSet(s.CompanyID), AttributeCustomerID.ValueSet(s.CustomerID),
-	}
 	stage, err := firstStage(s)
 	if err != nil {
 		return nil, err
 	}
-	if stage != "" {
-		attributes = append(attributes, AttributeStage.ValueSet(stage))
-	}
-	options := client.StartWorkflowOptions{
-		ID: string(s.Stream), TaskQueue: TaskQueue, WorkflowTaskTimeout: workflowTaskTimeout,
-		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
-		WorkflowIDReusePolicy:    enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
-		TypedSearchAttributes:    temporal.NewSearchAttributes(attributes...),
-	}
+	ref := pipeline.Ref{Kind: s.Stream.Kind(), ID: s.ID, CompanyID: s.CompanyID, CustomerID: s.CustomerID}
+	options := lifecycleOptions(ref, stage)
+	options.WorkflowIDConflictPolicy = enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING
 	if s.Stream.Kind() == pipeline.KindCustomer {
-		options.StaticSummary = fmt.Sprintf("Customer %d", s.ID)
 		return e.client.NewWithStartWorkflowOperation(options, Customer,
 			CustomerInput{State: pipeline.NewCustomer(s.CompanyID, s.ID), Listed: stage, Prompt: true}), nil
 	}
-	options.StaticSummary = fmt.Sprintf("Proposal %d of customer %d", s.ID, s.CustomerID)
 	return e.client.NewWithStartWorkflowOperation(options, Proposal,
 		ProposalInput{State: pipeline.NewProposal(s.CompanyID, s.CustomerID, s.ID), Listed: stage, Prompt: true}), nil
+}
+
+// lifecycleOptions are those of an entity's workflow, which is listed with a stage unless that
+// is not known yet.
+func lifecycleOptions(ref pipeline.Ref, stage string) client.StartWorkflowOptions {
+	attributes := []temporal.SearchAttributeUpdate{
+		AttributeCompanyID.ValueSet(ref.CompanyID), AttributeCustomerID.ValueSet(ref.CustomerID),
+	}
+	if stage != "" {
+		attributes = append(attributes, AttributeStage.ValueSet(stage))
+	}
+	summary := fmt.Sprintf("Customer %d", ref.ID)
+	if ref.Kind == pipeline.KindProposal {
+		summary = fmt.Sprintf("Proposal %d of customer %d", ref.ID, ref.CustomerID)
+	}
+	return client.StartWorkflowOptions{
+		ID: string(ref.Stream()), TaskQueue: TaskQueue, WorkflowTaskTimeout: workflowTaskTimeout,
+		WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
+		TypedSearchAttributes: temporal.NewSearchAttributes(attributes...),
+		StaticSummary:         summary,
+	}
 }
 
 // firstStage is the stage after the first command, so that a new workflow is listed with it

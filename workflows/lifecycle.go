@@ -275,14 +275,20 @@ func (l *lifecycle[S]) foldIn(ctx workflow.Context, events []pipeline.Event, id 
 func (l *lifecycle[S]) advance(e pipeline.Event, next S, deliveries int) Outcome {
 	l.state, l.latest = next, e.Type
 	if e.Type == pipeline.TypeContractSigned {
-		l.ensuing = append(l.ensuing, activities.SignCustomerInput{
-			CompanyID: e.CompanyID, CustomerID: int64(e.CustomerID), Actor: e.Actor,
-			Cause:     pipeline.Cause{EventID: e.ID, Type: e.Type, Stream: e.Stream},
-			Documents: pipeline.NamesDocuments(e),
-		})
+		l.ensuing = append(l.ensuing, FollowUp(e, pipeline.NamesDocuments(e)))
 	}
 	l.story.add(e, deliveries)
 	return Outcome{Event: e, Allowed: next.Allowed()}
+}
+
+// FollowUp is what follows from a signature: the customer becomes Signed, and its documents are
+// fetched where it names any.
+func FollowUp(signed pipeline.Event, documents bool) activities.SignCustomerInput {
+	return activities.SignCustomerInput{
+		CompanyID: signed.CompanyID, CustomerID: int64(signed.CustomerID), Actor: signed.Actor,
+		Cause:     pipeline.Cause{EventID: signed.ID, Type: signed.Type, Stream: signed.Stream},
+		Documents: documents,
+	}
 }
 
 // show brings up to date what an operator sees. The search attribute only where the stage is

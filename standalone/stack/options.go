@@ -31,8 +31,10 @@ type Options struct {
 	TemporalRenewAfter int `env:"-"`
 	// MoreWorkers are started beside the one that there always is, as other processes would be:
 	// for tests of what workers share.
-	MoreWorkers int          `env:"-"`
-	Logger      *slog.Logger `env:"-"`
+	MoreWorkers int `env:"-"`
+	// NoWorker leaves the worker to other processes: for tests that kill it.
+	NoWorker bool         `env:"-"`
+	Logger   *slog.Logger `env:"-"`
 }
 
 // localTargets: on one's own machine the receivers are local too.

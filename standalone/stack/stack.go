@@ -44,6 +44,9 @@ type Stack struct {
 // ends or Stop is called; Wait tells when it has ended.
 func Start(ctx context.Context, options Options) (*Stack, error) {
 	s := &Stack{options: options}
+	if s.options.App.BuildID == "" {
+		s.options.App.BuildID = app.NoBuild // there are no other workers to be told from
+	}
 	if err := s.options.keepSecrets(); err != nil {
 		return nil, err
 	}
@@ -122,10 +125,10 @@ func (s *Stack) startEngine(ctx context.Context) error {
 	var group *errgroup.Group
 	group, running = errgroup.WithContext(running)
 	s.serving = group
-	up := make(chan struct{}, 2+len(s.workers))
+	up := make(chan struct{}, 1+len(s.working()))
 	report := func() { up <- struct{}{} }
 	group.Go(func() error { return s.process.ServeAPI(running, l, report) })
-	for _, worker := range append([]*app.Process{s.process}, s.workers...) {
+	for _, worker := range s.working() {
 		group.Go(func() error { return worker.RunWorker(running, report) })
 	}
 	for range cap(up) {
@@ -136,6 +139,14 @@ func (s *Stack) startEngine(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// working are the processes that run a worker.
+func (s *Stack) working() []*app.Process {
+	if s.options.NoWorker {
+		return s.workers
+	}
+	return append([]*app.Process{s.process}, s.workers...)
 }
 
 func (s *Stack) temporalOptions() (client.Options, error) {

@@ -37,6 +37,7 @@ type Config struct {
 	LogLevel       string        `env:"DEALWRIGHT_LOG_LEVEL"       envDefault:"info"`
 	LogFormat      string        `env:"DEALWRIGHT_LOG_FORMAT"      envDefault:"json"`
 	MaxConns       int           `env:"DEALWRIGHT_MAX_CONNS"       envDefault:"20"`
+	BuildID        string        `env:"DEALWRIGHT_BUILD_ID"` // for Temporal; empty: the binary's own
 	Version        string        `env:"-"`
 }
 

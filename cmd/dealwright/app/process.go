@@ -165,23 +165,49 @@ func (p *Process) RunWorker(ctx context.Context, ready func()) error {
 	if err := p.again(ctx, "prepare temporal", p.prepareTemporal); err != nil {
 		return err
 	}
+	versions, build, err := p.versions(ctx)
+	if err != nil {
+		return err
+	}
 	var w *worker.Worker
 	err = p.again(ctx, "start worker", func(ctx context.Context) error {
 		// A worker that failed to start cannot be started again, so each try has its own.
 		w = worker.New(worker.Config{
 			Client: p.client, Engine: p.engine, Store: p.store, Sender: sender, Fetcher: p.fetcher(), Logger: p.log,
 			KeepAttempts: p.cfg.KeepAttempts, KeepDeliveries: p.cfg.KeepDeliveries,
+			Versions: versions, BuildID: build,
 		})
 		return w.Start(ctx)
 	})
 	if err != nil {
 		return err
 	}
-	p.log.Info("working", "task_queue", workflows.TaskQueue)
+	p.log.Info("working", "task_queue", workflows.TaskQueue, "build", build)
 	ready()
 	<-ctx.Done()
 	w.Stop() //nolint:contextcheck // stopping has time limits of its own
 	return nil
+}
+
+// versions finds out whether this Temporal can tell builds of the worker apart, and gives the
+// build that this one is; without a build, the worker takes what no build is current for.
+func (p *Process) versions(ctx context.Context) (v *worker.Versions, build string, err error) {
+	v, supported := worker.NewVersions(p.client), false
+	err = p.again(ctx, "ask temporal for worker versioning", func(ctx context.Context) error {
+		supported, err = v.Supported(ctx)
+		return err
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	build = p.cfg.build()
+	if supported {
+		return v, build, nil
+	}
+	if build != "" {
+		p.log.Warn("this Temporal has no worker versioning, or does not let us use it: the worker runs without", "build", build)
+	}
+	return nil, "", nil
 }
 
 func (p *Process) prepareTemporal(ctx context.Context) error {
