@@ -37,6 +37,7 @@ func TestNamesOfOtherSystems(t *testing.T) {
 		customer.status_changed  | Customer Status Changed | customer_status_change     | items.categorize/contact items.uncategorize/contact | -
 		customer.deleted         | -                       | -                          | items.delete/contact          | -
 		customer.restored        | -                       | -                          | items.restore/contact         | -
+		customer.erased          | -                       | -                          | -                             | -
 		appointment.set          | Appointment Set         | -                          | activities.create/event       | -
 		email.sent               | -                       | project_email_sent@proposal | activities.create/linkedemails | -
 		sms.sent                 | -                       | project_sms_sent@proposal  | activities.create/note        | -
@@ -112,6 +113,8 @@ func TestMermaid(t *testing.T) {
     [*] --> active: customer.created
     active --> deleted: customer.deleted
     deleted --> active: customer.restored
+    active --> erased: customer.erased
+    deleted --> erased: customer.erased
     active --> active: customer.updated, customer.status_changed, appointment.set, email.sent, sms.sent
 `, pipeline.Mermaid(pipeline.TrackCustomer))
 	require.Equal(t, `stateDiagram-v2

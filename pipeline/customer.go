@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -24,6 +25,7 @@ type Customer struct {
 	CreatedAt  time.Time    `json:"created_at"`
 	UpdatedAt  time.Time    `json:"updated_at"`
 	Deleted    bool         `json:"deleted"`
+	Erased     bool         `json:"erased,omitempty"`
 }
 
 // NewCustomer is a customer to whom nothing has happened yet.
@@ -53,6 +55,8 @@ func (c Customer) lifecycle() string {
 	switch {
 	case c.Version == 0:
 		return StateNone
+	case c.Erased:
+		return StateErased
 	case c.Deleted:
 		return StateDeleted
 	default:
@@ -78,6 +82,8 @@ func (c Customer) Decide(cmd Command) (any, error) {
 		return decode[EmailSent](cmd.Data)
 	case TypeSMSSent:
 		return decode[SMSSent](cmd.Data)
+	case TypeCustomerErased:
+		return decideErased(cmd)
 	default: // customer.deleted, customer.restored
 		return decode[Reason](cmd.Data)
 	}
@@ -151,9 +157,21 @@ func decideAppointment(cmd Command) (any, error) {
 	return p, Invalid(f...)
 }
 
+func decideErased(cmd Command) (any, error) {
+	p, err := decode[CustomerErased](cmd.Data)
+	if err != nil {
+		return nil, err
+	}
+	var f faults
+	known := []string{"", ErasedOnRequest, ErasedByAge, ErasedOtherwise}
+	f.unless(slices.Contains(known, p.Reason), "/data/reason", "has to be request, retention or other")
+	return p, Invalid(f...)
+}
+
 // Apply gives the customer after the event.
 func (c Customer) Apply(e Event) (Customer, error) {
 	c.Version = e.Version
+	c.Erased = c.Erased || e.Erased
 	c.UpdatedAt = e.Timestamp
 	switch e.Type {
 	case TypeCustomerCreated:
@@ -168,6 +186,8 @@ func (c Customer) Apply(e Event) (Customer, error) {
 		c.Deleted = true
 	case TypeCustomerRestored:
 		c.Deleted = false
+	case TypeCustomerErased:
+		return c.withoutPersonal(), nil
 	default: // says what happened, changes nothing
 	}
 	return c, nil

@@ -2,7 +2,6 @@ package pipeline_test
 
 import (
 	"encoding/json"
-	"slices"
 	"testing"
 	"time"
 
@@ -122,7 +121,7 @@ func (s story[S]) thenInvalid(pointers ...string) {
 func (s story[S]) thenIllegal(allowed ...pipeline.EventType) {
 	s.t.Helper()
 	refusal := s.refusal(pipeline.CodeIllegalTransition)
-	require.Equal(s.t, slices.Concat([]pipeline.EventType{}, allowed), refusal.Allowed)
+	require.Equal(s.t, append([]pipeline.EventType{}, allowed...), refusal.Allowed)
 }
 
 func (s story[S]) refusal(code pipeline.Code) *pipeline.Error {

@@ -20,6 +20,7 @@ const (
 	TypeCustomerStatusChanged EventType = "customer.status_changed"
 	TypeCustomerDeleted       EventType = "customer.deleted"
 	TypeCustomerRestored      EventType = "customer.restored"
+	TypeCustomerErased        EventType = "customer.erased"
 	TypeAppointmentSet        EventType = "appointment.set"
 	TypeEmailSent             EventType = "email.sent"
 	TypeSMSSent               EventType = "sms.sent"
@@ -94,7 +95,8 @@ type Command struct {
 // Version counts the events of one stream from 1 without gaps ("seq" on the wire, where a
 // partner uses it to see a gap). Position orders all events that a company can see; the
 // store gives it, as it gives RecordedAt. State is the entity after the event. Implied says that
-// nobody reported it: it follows from a fact that a provider reported.
+// nobody reported it: it follows from a fact that a provider reported. Erased says that the
+// personal fields of payload and state are gone: the customer was erased since (WithoutPersonal).
 type Event struct {
 	ID         string          `json:"id"`
 	Type       EventType       `json:"type"`
@@ -109,6 +111,7 @@ type Event struct {
 	Actor      Actor           `json:"actor"`
 	Cause      *Cause          `json:"cause"`
 	Implied    bool            `json:"implied,omitempty"`
+	Erased     bool            `json:"erased,omitempty"`
 	State      json.RawMessage `json:"state"`
 	Payload    json.RawMessage `json:"payload"`
 }

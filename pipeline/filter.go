@@ -24,7 +24,7 @@ var filterNumber = regexp.MustCompile(`^-?[0-9]+(\.[0-9]+)?$`)
 
 // envelopeFields are what an event's data has in our own format (schemas/envelope.json).
 var envelopeFields = []string{
-	"id", "position", "company_id", "stream", "seq", "customer_id", "proposal_id", "actor", "cause", "implied", "state", "payload",
+	"id", "position", "company_id", "stream", "seq", "customer_id", "proposal_id", "actor", "cause", "implied", "erased", "state", "payload",
 }
 
 // filterOperators say what is wrong with the operand of each.

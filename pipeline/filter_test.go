@@ -41,7 +41,7 @@ func TestCheckFilter(t *testing.T) {
 		{`{"data":1}`, `/filter/data has to name a field of data, such as data.state`},
 		{
 			`{"data.price":1}`, `/filter/data.price names no field of data; there are ` +
-				`id, position, company_id, stream, seq, customer_id, proposal_id, actor, cause, implied, state, payload`,
+				`id, position, company_id, stream, seq, customer_id, proposal_id, actor, cause, implied, erased, state, payload`,
 		},
 		{`{"type.x":1}`, `/filter/type.x goes below type, which is a text`},
 		{`{"timestamp.0":1}`, `/filter/timestamp.0 goes below timestamp, which is a text`},

@@ -66,6 +66,19 @@ type Reason struct {
 	Reason string `json:"reason,omitempty"`
 }
 
+// CustomerErased says what kind of reason there was for erasing a customer, an Erased… value.
+// It is not a text of somebody's own: nothing could make that unreadable any more.
+type CustomerErased struct {
+	Reason string `json:"reason,omitempty"`
+}
+
+// Why a customer may be erased.
+const (
+	ErasedOnRequest = "request"   // the person asked for it
+	ErasedByAge     = "retention" // the data was kept for as long as it may be
+	ErasedOtherwise = "other"
+)
+
 // AppointmentSet is a visit or a call that was agreed.
 type AppointmentSet struct {
 	StartsAt time.Time `json:"starts_at"`

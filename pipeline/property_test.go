@@ -75,7 +75,7 @@ func walk[S pipeline.State[S]](t *rapid.T, start S) {
 			require.Equal(t, before, asJSON(t, next), "a refused %s changed the state", eventType)
 			continue
 		}
-		require.Contains(t, legal, eventType)
+		require.Contains(t, append(legal, pipeline.TypeCustomerErased), eventType)
 		require.EqualValues(t, len(stream)+1, e.Version)
 		require.Equal(t, e.Version, next.Ref().Version)
 		require.Equal(t, string(e.State), asJSON(t, next))
@@ -85,6 +85,7 @@ func walk[S pipeline.State[S]](t *rapid.T, start S) {
 	folded, err := pipeline.Fold(start, stream)
 	require.NoError(t, err)
 	require.Equal(t, asJSON(t, state), asJSON(t, folded), "the fold is another state than step by step")
+	erases(t, start, state, stream)
 	resumes(t, start, state, stream)
 }
 
@@ -98,6 +99,29 @@ func refused(t *rapid.T, err error, eventType pipeline.EventType, legal []pipeli
 	}
 	require.Equal(t, pipeline.CodeIllegalTransition, refusal.Code)
 	require.Equal(t, legal, refusal.Allowed)
+}
+
+// erases checks what erasing a customer relies on: of the events without what is personal, the
+// fold is what is left of the state; and what is left has nothing to be taken out any more.
+func erases[S pipeline.State[S]](t *rapid.T, start, end S, stream []pipeline.Event) {
+	if len(stream) == 0 {
+		return
+	}
+	bare := make([]pipeline.Event, len(stream))
+	for i, e := range stream {
+		var err error
+		bare[i], err = pipeline.EventWithoutPersonal(e)
+		require.NoError(t, err)
+		again, err := pipeline.EventWithoutPersonal(bare[i])
+		require.NoError(t, err)
+		require.Equal(t, bare[i], again)
+	}
+	folded, err := pipeline.Fold(start, bare)
+	require.NoError(t, err)
+	left, err := pipeline.WithoutPersonal(end.Ref().Kind, []byte(asJSON(t, end)))
+	require.NoError(t, err)
+	require.JSONEq(t, string(left), asJSON(t, folded))
+	require.JSONEq(t, string(left), string(bare[len(bare)-1].State))
 }
 
 // resumes checks what continue-as-new and a rebuild rely on: a state that was written down

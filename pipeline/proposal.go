@@ -30,6 +30,7 @@ type Proposal struct {
 	Version             int64      `json:"version"`
 	CreatedAt           time.Time  `json:"created_at"`
 	UpdatedAt           time.Time  `json:"updated_at"`
+	Erased              bool       `json:"erased,omitempty"` // its customer was
 }
 
 // Document is a contract document of the proposal; Stored says that we keep its bytes.
@@ -61,8 +62,13 @@ func (p Proposal) Ref() Ref {
 // Stage is the state of the proposal's main track.
 func (p Proposal) Stage() string { return p.Status }
 
-// Allowed lists the event types that are legal now.
-func (p Proposal) Allowed() []EventType { return allowed(proposalRules, p.position()) }
+// Allowed lists the event types that are legal now: none, once the customer was erased.
+func (p Proposal) Allowed() []EventType {
+	if p.Erased {
+		return []EventType{}
+	}
+	return allowed(proposalRules, p.position())
+}
 
 func (p Proposal) position() position {
 	return position{TrackProposal: p.Status, TrackContract: p.ContractStatus, TrackCredit: p.CreditStatus}
@@ -70,6 +76,9 @@ func (p Proposal) position() position {
 
 // Decide says what payload the event would carry, or why it may not happen.
 func (p Proposal) Decide(cmd Command) (any, error) {
+	if p.Erased {
+		return nil, NotForErased()
+	}
 	standing := "the proposal is " + p.Status + " and its contract is " + p.ContractStatus
 	if err := check(proposalRules, p.position(), cmd.Type, standing); err != nil {
 		return nil, err
@@ -178,6 +187,7 @@ func (p Proposal) Apply(e Event) (Proposal, error) {
 	}
 	p.Version = e.Version
 	p.UpdatedAt = e.Timestamp
+	p.Erased = p.Erased || e.Erased
 	p.Status = moved(proposalRules, e.Type, TrackProposal, p.Status)
 	p.ContractStatus = moved(proposalRules, e.Type, TrackContract, p.ContractStatus)
 	p.CreditStatus = moved(proposalRules, e.Type, TrackCredit, p.CreditStatus)

@@ -18,6 +18,7 @@ const (
 	StateNone      = "none"
 	StateActive    = "active"
 	StateDeleted   = "deleted"
+	StateErased    = "erased"
 	StateDraft     = "draft"
 	StateRequested = "requested"
 	StateSent      = "sent"
@@ -56,7 +57,8 @@ func (r Rule) legal(at position) bool {
 
 func needs(t Track, in ...string) []Need { return []Need{{Track: t, In: in}} }
 
-// customerRules: a deleted customer takes only customer.restored.
+// customerRules: a deleted customer takes only customer.restored and customer.erased, an erased
+// one nothing.
 var customerRules = []Rule{
 	{TypeCustomerCreated, needs(TrackCustomer, StateNone), TrackCustomer, StateActive},
 	{TypeCustomerUpdated, needs(TrackCustomer, StateActive), "", ""},
@@ -66,6 +68,7 @@ var customerRules = []Rule{
 	{TypeSMSSent, needs(TrackCustomer, StateActive), "", ""},
 	{TypeCustomerDeleted, needs(TrackCustomer, StateActive), TrackCustomer, StateDeleted},
 	{TypeCustomerRestored, needs(TrackCustomer, StateDeleted), TrackCustomer, StateActive},
+	{TypeCustomerErased, needs(TrackCustomer, StateActive, StateDeleted), TrackCustomer, StateErased},
 }
 
 var (
@@ -106,11 +109,12 @@ func Rules(kind Kind) []Rule {
 	return slices.Clone(proposalRules)
 }
 
-// allowed lists the events that the rules permit at a position.
+// allowed lists the events that the rules permit at a position and that a transition may be. To
+// erase a customer is not one: it has a route of its own.
 func allowed(rules []Rule, at position) []EventType {
 	out := []EventType{}
 	for _, r := range rules {
-		if r.legal(at) {
+		if r.legal(at) && r.Type != TypeCustomerErased {
 			out = append(out, r.Type)
 		}
 	}
@@ -119,14 +123,13 @@ func allowed(rules []Rule, at position) []EventType {
 
 // check refuses an event that the rules do not permit at a position.
 func check(rules []Rule, at position, t EventType, stage string) error {
-	legal := allowed(rules, at)
-	if slices.Contains(legal, t) {
+	if slices.ContainsFunc(rules, func(r Rule) bool { return r.Type == t && r.legal(at) }) {
 		return nil
 	}
 	return &Error{
 		Code:    CodeIllegalTransition,
 		Message: string(t) + " is not legal while " + stage,
-		Allowed: legal,
+		Allowed: allowed(rules, at),
 	}
 }
 

@@ -242,7 +242,8 @@ func TestTypesInTheSchemasAreTheCatalogue(t *testing.T) {
 		}
 		return texts(t, at["enum"])
 	}
-	require.Equal(t, lifecycles, enum(schemas.Transition, "properties", "type"))
+	erasing := slices.Index(lifecycles, string(pipeline.TypeCustomerErased)) // has a route of its own
+	require.Equal(t, slices.Delete(slices.Clone(lifecycles), erasing, erasing+1), enum(schemas.Transition, "properties", "type"))
 	require.Equal(t, all, enum(schemas.Envelope, "properties", "type"))
 	require.Equal(t, all, enum(schemas.TestWebhook, "properties", "type"))
 	require.Equal(t, lifecycles, enum(eventSchema(pipeline.TypeDeliveryExhausted), "properties", "event_type"))

@@ -21,7 +21,7 @@ var (
 	customerWalk = []pipeline.EventType{
 		pipeline.TypeCustomerCreated, pipeline.TypeCustomerUpdated, pipeline.TypeCustomerStatusChanged,
 		pipeline.TypeAppointmentSet, pipeline.TypeEmailSent, pipeline.TypeSMSSent,
-		pipeline.TypeCustomerDeleted, pipeline.TypeCustomerRestored,
+		pipeline.TypeCustomerDeleted, pipeline.TypeCustomerRestored, pipeline.TypeCustomerErased,
 	}
 	proposalWalk = []pipeline.EventType{
 		pipeline.TypeProposalDrafted, pipeline.TypeProposalSaved, pipeline.TypeProposalRequested,
@@ -76,6 +76,11 @@ func walk[S pipeline.State[S]](t *testing.T, start S, types []pipeline.EventType
 			require.NoError(t, schemas.Validate(eventSchema(eventType), e.Payload), "payload of %s: %s", eventType, e.Payload)
 			require.NoError(t, schemas.Validate(stateSchema, e.State), "state after %s: %s", eventType, e.State)
 			require.NoError(t, schemas.Validate(schemas.Envelope, envelope(t, e)), "envelope of %s", eventType)
+			bare, err := pipeline.EventWithoutPersonal(e)
+			require.NoError(t, err)
+			require.NoError(t, schemas.Validate(eventSchema(eventType), bare.Payload), "erased payload of %s: %s", eventType, bare.Payload)
+			require.NoError(t, schemas.Validate(stateSchema, bare.State), "erased state after %s: %s", eventType, bare.State)
+			require.NoError(t, schemas.Validate(schemas.Envelope, envelope(t, bare)), "erased envelope of %s", eventType)
 			if i == 0 {
 				after = next
 			}
@@ -215,6 +220,7 @@ var payloads = map[pipeline.EventType]struct {
 	pipeline.TypeCustomerStatusChanged:  {value: pipeline.CustomerStatusChanged{}},
 	pipeline.TypeCustomerDeleted:        {value: pipeline.Reason{}},
 	pipeline.TypeCustomerRestored:       {value: pipeline.Reason{}},
+	pipeline.TypeCustomerErased:         {value: pipeline.CustomerErased{}},
 	pipeline.TypeAppointmentSet:         {value: pipeline.AppointmentSet{}},
 	pipeline.TypeEmailSent:              {value: pipeline.EmailSent{}},
 	pipeline.TypeSMSSent:                {value: pipeline.SMSSent{}},

@@ -38,6 +38,7 @@ const (
 	CreateCustomer = "requests/create_customer"
 	CreateProposal = "requests/create_proposal"
 	Transition     = "requests/transition"
+	EraseCustomer  = "requests/erase_customer"
 	CreateWebhook  = "requests/create_webhook"
 	PatchWebhook   = "requests/patch_webhook"
 	CreateKey      = "requests/create_key"

@@ -95,6 +95,7 @@ func deals(tb testing.TB) []told {
 	events := happen(tb, at, pipeline.NewCustomer(1, 12345), customerHappenings)
 	events = append(events, happen(tb, at.Add(time.Hour), pipeline.NewProposal(1, 12345, 54321), proposalHappenings)...)
 	customer := events[len(customerHappenings)-1].event.State
+	events = append(events, erasing(tb, at.AddDate(0, 0, 1), customer))
 	for i := range events {
 		events[i].event.Position = int64(1001 + i)
 		if events[i].event.Stream.Kind() == pipeline.KindProposal {
@@ -102,6 +103,27 @@ func deals(tb testing.TB) []told {
 		}
 	}
 	return events
+}
+
+// erasing is the end of a customer.
+func erasing(tb testing.TB, at time.Time, customer []byte) told {
+	tb.Helper()
+	var state pipeline.Customer
+	require.NoError(tb, json.Unmarshal(customer, &state))
+	return happen(tb, at, state, []happening{{"customer.erased", `{"reason":"request"}`}})[0]
+}
+
+// erased is what an event is after its customer was erased.
+func (e told) erased(tb testing.TB) told {
+	tb.Helper()
+	var err error
+	e.event, err = pipeline.EventWithoutPersonal(e.event)
+	require.NoError(tb, err)
+	if e.customer != nil {
+		e.customer, err = pipeline.WithoutPersonal(pipeline.KindCustomer, e.customer)
+		require.NoError(tb, err)
+	}
+	return e
 }
 
 // happen makes one thing happen after the other, a minute apart.

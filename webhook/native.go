@@ -28,6 +28,7 @@ type envelopeData struct {
 	Actor      pipeline.Actor  `json:"actor"`
 	Cause      *pipeline.Cause `json:"cause"`
 	Implied    bool            `json:"implied,omitempty"`
+	Erased     bool            `json:"erased,omitempty"`
 	State      json.RawMessage `json:"state"`
 	Payload    json.RawMessage `json:"payload"`
 	Test       bool            `json:"test,omitempty"`
@@ -43,7 +44,7 @@ func (native) Messages(d pipeline.Dispatch) ([]Message, error) {
 		Type: e.Type, Timestamp: e.Timestamp,
 		Data: envelopeData{
 			ID: e.ID, Position: e.Position, CompanyID: e.CompanyID, Stream: e.Stream, Seq: e.Version,
-			CustomerID: e.CustomerID, ProposalID: e.ProposalID, Actor: e.Actor, Cause: e.Cause, Implied: e.Implied,
+			CustomerID: e.CustomerID, ProposalID: e.ProposalID, Actor: e.Actor, Cause: e.Cause, Implied: e.Implied, Erased: e.Erased,
 			State: e.State, Payload: e.Payload, Test: d.Test,
 		},
 	})
