@@ -9,7 +9,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/dealwright/dealwright/pipeline"
-	"github.com/dealwright/dealwright/postgres"
 )
 
 func TestAppendCustomer(t *testing.T) {
@@ -318,7 +317,7 @@ func TestUnmovedProjectionWritesNoIndex(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { require.NoError(t, tx.Rollback()) }()
 	e, _ := next(t, c, pipeline.TypeAppointmentSet, `{"starts_at":"2026-11-22T09:00:00Z"}`)
-	_, err = postgres.AppendIn(t.Context(), tx, e, noKey)
+	_, err = d.Store.AppendIn(t.Context(), tx, e, noKey)
 	require.NoError(t, err)
 	var updates, heapOnly int
 	require.NoError(t, tx.QueryRow(`SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_xact_user_tables

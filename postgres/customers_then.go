@@ -26,8 +26,9 @@ func (s *Store) addCustomers(ctx context.Context, dispatches []pipeline.Dispatch
 		return nil
 	}
 	var rows []struct {
+		eventRow
+
 		Positions pq.Int64Array `db:"positions"`
-		State     []byte        `db:"state"`
 	}
 	err := s.list(ctx, &rows, "customers", customersThen, pq.Array(streams), pq.Array(positions))
 	if err != nil {
@@ -35,8 +36,12 @@ func (s *Store) addCustomers(ctx context.Context, dispatches []pipeline.Dispatch
 	}
 	states := make(map[int64][]byte, len(positions))
 	for _, r := range rows {
+		e, err := s.event(r.eventRow)
+		if err != nil {
+			return err
+		}
 		for _, position := range r.Positions {
-			states[position] = r.State
+			states[position] = e.State
 		}
 	}
 	for i, d := range dispatches {
@@ -54,9 +59,9 @@ func showsCustomer(d pipeline.Dispatch) bool {
 // customersThen reads customers as they were when events were recorded: $1 the customers' streams,
 // $2 beside each the position of an event. It goes back from how a customer is now, which for
 // what has just happened is one step.
-const customersThen = `SELECT array_agg(DISTINCT b.position) AS positions, c.state
+const customersThen = `SELECT array_agg(DISTINCT b.position) AS positions, ` + eventColumns + `
 	FROM unnest($1::text[], $2::bigint[]) AS b (stream, position)
 	CROSS JOIN LATERAL (
 		SELECT version FROM events WHERE stream = b.stream AND position < b.position ORDER BY version DESC LIMIT 1) v
-	JOIN events c ON c.stream = b.stream AND c.version = v.version
-	GROUP BY c.stream, c.version`
+	JOIN events e ON e.stream = b.stream AND e.version = v.version
+	GROUP BY e.stream, e.version`

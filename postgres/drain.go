@@ -118,7 +118,7 @@ func (s *Store) due(ctx context.Context, w pipeline.Webhook, limit int) ([]pipel
 	inStreamOrder(rows)
 	out := make([]pipeline.Dispatch, len(rows))
 	for i, r := range rows {
-		if out[i], err = r.dispatch(w); err != nil {
+		if out[i], err = s.dispatch(r, w); err != nil {
 			return nil, err
 		}
 	}

@@ -133,7 +133,7 @@ func TestAppendInterrupted(t *testing.T) {
 	tx, err := d.DB.Beginx()
 	require.NoError(t, err)
 	e, _ := next(t, blocker, pipeline.TypeEmailSent, `{}`)
-	_, err = postgres.AppendIn(t.Context(), tx, e, noKey)
+	_, err = d.Store.AppendIn(t.Context(), tx, e, noKey)
 	require.NoError(t, err)
 	e, _ = next(t, c, pipeline.TypeEmailSent, `{}`)
 	interrupted := func(store *postgres.Store, interrupt func(cancel func())) error {

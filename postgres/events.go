@@ -12,8 +12,12 @@ import (
 	"github.com/dealwright/dealwright/pipeline"
 )
 
+// eventColumns are those of an event e, and the key that opens what is sealed of it; Store.event
+// makes the event of them.
 const eventColumns = `e.id, e.type, e.stream, e.version, e.position, e.company_id, e.customer_id, e.proposal_id,
-	e.user_id, e.cause, e.implied, e.payload, e.state, e.occurred_at, e.recorded_at`
+	e.user_id, e.cause, e.implied, e.payload, e.state, e.occurred_at, e.recorded_at, e.personal, ` + dataKeyOfEvent + ` AS data_key`
+
+const dataKeyOfEvent = `(SELECT k.sealed FROM data_keys k WHERE k.company_id = e.company_id AND k.customer_id = e.customer_id)`
 
 type eventRow struct {
 	ID         string         `db:"id"`
@@ -31,17 +35,20 @@ type eventRow struct {
 	State      []byte         `db:"state"`
 	OccurredAt time.Time      `db:"occurred_at"`
 	RecordedAt time.Time      `db:"recorded_at"`
+	Personal   []byte         `db:"personal"`
+	DataKey    []byte         `db:"data_key"` // nil: destroyed, or there never was one
 }
 
-func (r eventRow) event() (pipeline.Event, error) {
+// event opens what was read. Where the customer was erased, it is without what was personal.
+func (s *Store) event(r eventRow) (pipeline.Event, error) {
 	e := pipeline.Event{
 		ID: r.ID, Type: pipeline.EventType(r.Type), Stream: pipeline.Stream(r.Stream), Version: r.Version,
 		Position: r.Position, CompanyID: r.CompanyID, CustomerID: pipeline.ID(r.CustomerID.Int64),
 		ProposalID: pipeline.ID(r.ProposalID.Int64), Actor: pipeline.Actor{UserID: pipeline.UserID(r.UserID.Int64)},
 		Implied: r.Implied, Payload: r.Payload, State: r.State, Timestamp: r.OccurredAt.UTC(), RecordedAt: r.RecordedAt.UTC(),
 	}
-	if !r.Cause.Valid {
-		return e, nil
+	if err := s.unseal(&e, r.Personal, r.DataKey); err != nil || !r.Cause.Valid {
+		return e, err
 	}
 	e.Cause = &pipeline.Cause{}
 	if err := json.Unmarshal([]byte(r.Cause.String), e.Cause); err != nil {
@@ -50,10 +57,10 @@ func (r eventRow) event() (pipeline.Event, error) {
 	return e, nil
 }
 
-func toEvents(rows []eventRow) ([]pipeline.Event, error) {
+func (s *Store) events(rows []eventRow) ([]pipeline.Event, error) {
 	out := make([]pipeline.Event, len(rows))
 	for i, r := range rows {
-		e, err := r.event()
+		e, err := s.event(r)
 		if err != nil {
 			return nil, err
 		}
@@ -70,7 +77,7 @@ func (s *Store) EventsAfter(ctx context.Context, stream pipeline.Stream, version
 	if err != nil {
 		return nil, err
 	}
-	return toEvents(rows)
+	return s.events(rows)
 }
 
 // Event reads one event of a company.
@@ -80,7 +87,7 @@ func (s *Store) Event(ctx context.Context, companyID int64, id string) (pipeline
 	if err != nil {
 		return pipeline.Event{}, err
 	}
-	return row.event()
+	return s.event(row)
 }
 
 // Feed reads a company's events after a position, in the order of their positions, at most
@@ -101,7 +108,7 @@ func (s *Store) Feed(ctx context.Context, q pipeline.FeedQuery) ([]pipeline.Even
 	if err != nil {
 		return nil, err
 	}
-	return toEvents(rows)
+	return s.events(rows)
 }
 
 const feedAll = `SELECT ` + eventColumns + ` FROM events e

@@ -21,8 +21,12 @@ func OpenWith(c driver.Connector, sealer *keyring.Ring) *Store {
 }
 
 // AppendIn runs the append statement inside a transaction that the test holds open.
-func AppendIn(ctx context.Context, tx *sqlx.Tx, e pipeline.Event, idem pipeline.Idempotency) (pipeline.Appended, error) {
-	args, err := appendArgs(e, idem)
+func (s *Store) AppendIn(ctx context.Context, tx *sqlx.Tx, e pipeline.Event, idem pipeline.Idempotency) (pipeline.Appended, error) {
+	key, fresh, err := s.dataKeyFor(ctx, e)
+	if err != nil {
+		return pipeline.Appended{}, err
+	}
+	args, err := appendArgs(e, idem, key, fresh)
 	if err != nil {
 		return pipeline.Appended{}, err
 	}

@@ -11,7 +11,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/dealwright/dealwright/pipeline"
-	"github.com/dealwright/dealwright/postgres"
 )
 
 // The case that a feed by "position > n" loses events in: an append has drawn its position and
@@ -26,7 +25,7 @@ func TestFeedNeverSkipsALateCommit(t *testing.T) {
 	late, err := d.DB.Beginx()
 	require.NoError(t, err)
 	e, _ := next(t, slow, pipeline.TypeEmailSent, `{}`)
-	lateAppended, err := postgres.AppendIn(t.Context(), late, e, noKey)
+	lateAppended, err := d.Store.AppendIn(t.Context(), late, e, noKey)
 	require.NoError(t, err)
 
 	done := make(chan pipeline.Appended, 1)
@@ -69,7 +68,7 @@ func TestFeedPassesOverWhatWasUndone(t *testing.T) {
 	tx, err := d.DB.Beginx()
 	require.NoError(t, err)
 	e, _ := next(t, c, pipeline.TypeEmailSent, `{}`)
-	_, err = postgres.AppendIn(t.Context(), tx, e, noKey)
+	_, err = d.Store.AppendIn(t.Context(), tx, e, noKey)
 	require.NoError(t, err)
 	require.NoError(t, tx.Rollback())
 

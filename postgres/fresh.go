@@ -19,8 +19,8 @@ type dispatchRow struct {
 	Attempts   int   `db:"attempts"` // of the retry schedule as it was last begun
 }
 
-func (r dispatchRow) dispatch(w pipeline.Webhook) (pipeline.Dispatch, error) {
-	e, err := r.event()
+func (s *Store) dispatch(r dispatchRow, w pipeline.Webhook) (pipeline.Dispatch, error) {
+	e, err := s.event(r.eventRow)
 	return pipeline.Dispatch{DeliveryID: r.DeliveryID, Attempts: r.Attempts, Webhook: w, Event: e}, err
 }
 
@@ -77,7 +77,7 @@ func (s *Store) FreshDeliveries(ctx context.Context, stream pipeline.Stream, lim
 			}
 			webhooks[w.ID] = w
 		}
-		if out[i], err = r.dispatch(w); err != nil {
+		if out[i], err = s.dispatch(r.dispatchRow, w); err != nil {
 			return nil, err
 		}
 		out[i].Later = r.Later

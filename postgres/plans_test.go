@@ -349,6 +349,8 @@ func fill(t *testing.T, d database, rows int) filled {
 				jsonb_build_object('id', n, 'version', 1, 'status', n % 4, 'owner_id', n % 100,
 					'name', 'Name' || n || ' Common', 'email', 'mail' || n || '@x.example')
 			FROM generate_series(1, $1::int / 10) n`,
+		`INSERT INTO data_keys (company_id, customer_id, sealed)
+			SELECT 1 + (n % 50 = 0)::int, n, repeat('k', 60)::bytea FROM generate_series(1, $1::int / 10) n`,
 		`INSERT INTO proposals (company_id, id, customer_id, uuid, state)
 			SELECT 1 + (c % 50 = 0)::int, n, c, gen_random_uuid(), jsonb_build_object('id', n, 'version', 5,
 				'status', (ARRAY['draft', 'requested', 'sent', 'selected', 'sold'])[1 + n % 5],

@@ -83,7 +83,7 @@ func (s *Store) streamsAfter(ctx context.Context, after string) ([]streamHead, e
 
 func (s *Store) rebuildStream(ctx context.Context, h streamHead, dryRun bool) (int64, []Difference, error) {
 	read := func(dest any, query string, args ...any) error { return s.list(ctx, dest, "stream", query, args...) }
-	found, err := compareStream(h, read)
+	found, err := s.compareStream(h, read)
 	if err != nil || len(found.differences) == 0 {
 		return found.events, nil, err
 	}
@@ -95,7 +95,7 @@ func (s *Store) rebuildStream(ctx context.Context, h streamHead, dryRun bool) (i
 		if _, err := tx.ExecContext(ctx, lock, h.CompanyID, h.EntityID); err != nil {
 			return err
 		}
-		found, err = compareStream(h, read)
+		found, err = s.compareStream(h, read)
 		if err != nil || !found.repairable || dryRun {
 			return err
 		}
@@ -117,8 +117,8 @@ type comparison struct {
 // reader reads all rows of a query, inside a transaction or outside.
 type reader func(dest any, query string, args ...any) error
 
-func compareStream(h streamHead, read reader) (comparison, error) {
-	events, err := streamEvents(h, read)
+func (s *Store) compareStream(h streamHead, read reader) (comparison, error) {
+	events, err := s.streamEvents(h, read)
 	if err != nil {
 		return comparison{}, err
 	}
@@ -159,7 +159,7 @@ func compareStream(h streamHead, read reader) (comparison, error) {
 	return out, nil
 }
 
-func streamEvents(h streamHead, read reader) ([]pipeline.Event, error) {
+func (s *Store) streamEvents(h streamHead, read reader) ([]pipeline.Event, error) {
 	var rows []eventRow
 	if err := read(&rows, `SELECT `+eventColumns+` FROM events e WHERE e.stream = $1 ORDER BY e.version`, h.Stream); err != nil {
 		return nil, err
@@ -169,7 +169,7 @@ func streamEvents(h streamHead, read reader) ([]pipeline.Event, error) {
 			return nil, fmt.Errorf("stream %s has a gap: version %d where %d was expected", h.Stream, r.Version, i+1)
 		}
 	}
-	return toEvents(rows)
+	return s.events(rows)
 }
 
 func foldStream(h streamHead, events []pipeline.Event) ([]byte, error) {

@@ -289,7 +289,7 @@ func (s *Store) AdvanceReplay(ctx context.Context, webhookID int64, limit int) (
 func (s *Store) stepReplay(ctx context.Context, webhookID int64, limit int) (replayStep, error) {
 	return pastConflicts(func() (step replayStep, err error) {
 		err = s.inTx(ctx, "advance replay", func(tx transaction) error {
-			step, err = advance(ctx, tx, webhookID, limit)
+			step, err = s.advance(ctx, tx, webhookID, limit)
 			return err
 		})
 		return step, err
@@ -318,7 +318,7 @@ func lockRunning(ctx context.Context, tx transaction, webhookID int64, lock stri
 // looksAhead is how many events a step of a replay looks at, for each that it may queue.
 const looksAhead = 4
 
-func advance(ctx context.Context, tx transaction, webhookID int64, limit int) (replayStep, error) {
+func (s *Store) advance(ctx context.Context, tx transaction, webhookID int64, limit int) (replayStep, error) {
 	w, r, ok, err := lockRunning(ctx, tx, webhookID, "SHARE")
 	if err != nil || !ok {
 		return replayStep{}, err
@@ -332,7 +332,7 @@ func advance(ctx context.Context, tx transaction, webhookID int64, limit int) (r
 		err = tx.GetContext(ctx, &at, requeueUnusual, webhookID, r.Position, until, limit)
 		at.More = at.Picked == int64(limit)
 	} else {
-		at, err = queueEvents(ctx, tx, w.selection(webhookID, r.Types), r.Position, until, limit)
+		at, err = s.queueEvents(ctx, tx, w.selection(webhookID, r.Types), r.Position, until, limit)
 	}
 	if err != nil {
 		return replayStep{}, err
@@ -367,7 +367,35 @@ type queuedRow struct {
 }
 
 // queueEvents queues the next events of a selection, oldest first.
-func queueEvents(ctx context.Context, tx transaction, s selection, after, until int64, limit int) (queuedRow, error) {
+func (s *Store) queueEvents(
+	ctx context.Context, tx transaction, of selection, after, until int64, limit int,
+) (queuedRow, error) {
+	if of.filter == "" {
+		return queuePicked(ctx, tx, of, after, until, limit, nil)
+	}
+	var found struct {
+		Picked pq.Int64Array `db:"picked"`
+		Last   sql.NullInt64 `db:"last"`
+	}
+	look := limit * looksAhead
+	err := tx.GetContext(ctx, &found, `WITH looked AS MATERIALIZED (`+of.looked()+`)
+		SELECT ARRAY(SELECT position FROM looked WHERE wanted ORDER BY position LIMIT $5) AS picked, (SELECT max(position) FROM looked) AS last`,
+		of.args(after, until, limit, look, nil)[:argsOfLooked]...)
+	if err != nil || !found.Last.Valid {
+		return queuedRow{}, err
+	}
+	read := func(dest any, query string, args ...any) error { return tx.SelectContext(ctx, dest, query, args...) }
+	fit, err := s.fitting(ctx, of, found.Picked, read)
+	if err != nil {
+		return queuedRow{}, err
+	}
+	// What is recorded meanwhile comes next time: it was not asked whether it fits.
+	return queuePicked(ctx, tx, of, after, min(until, found.Last.Int64), limit, fit)
+}
+
+func queuePicked(
+	ctx context.Context, tx transaction, s selection, after, until int64, limit int, fit []int64,
+) (queuedRow, error) {
 	var row queuedRow
 	look := limit * looksAhead
 	err := tx.GetContext(ctx, &row, `WITH looked AS MATERIALIZED (`+s.looked()+`
@@ -386,7 +414,7 @@ func queueEvents(ctx context.Context, tx transaction, s selection, after, until 
 		SELECT (SELECT count(*) FROM looked) AS looked, (SELECT count(*) FROM picked) AS picked, (SELECT count(*) FROM queued) AS queued,
 			CASE WHEN (SELECT count(*) FROM picked) = $5 THEN (SELECT max(position) FROM picked)
 				ELSE (SELECT max(position) FROM looked) END AS last`,
-		s.args(after, until, limit, look)...)
+		s.args(after, until, limit, look, fit)...)
 	row.More = row.Picked == int64(limit) || len(s.types) > narrow && row.Looked == int64(look)
 	return row, err
 }
@@ -441,7 +469,7 @@ func goLive(ctx context.Context, tx transaction, webhookID int64) (again bool, e
 	}
 	selected := w.selection(webhookID, r.Types)
 	err = tx.GetContext(ctx, &again, `SELECT EXISTS (SELECT FROM (`+selected.looked()+`) l) OR `+oldAppends,
-		append(selected.args(r.Position, math.MaxInt64, 1, 1)[:argsOfLooked], r.ResumedAt)...)
+		append(selected.args(r.Position, math.MaxInt64, 1, 1, nil)[:argsOfLooked], r.ResumedAt)...)
 	if err != nil || again {
 		return again, err
 	}

@@ -13,7 +13,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/dealwright/dealwright/pipeline"
-	"github.com/dealwright/dealwright/postgres"
 )
 
 // startReplay begins a replay of a webhook.
@@ -507,7 +506,7 @@ func TestStartMeetsAnAppend(t *testing.T) {
 	t.Run("the append is first", func(t *testing.T) {
 		w := newStarting(t, d, []string{"email.sent"}, pipeline.Start{})
 		tx := open(t, d)
-		_, err := postgres.AppendIn(t.Context(), tx, event(), noKey)
+		_, err := d.Store.AppendIn(t.Context(), tx, event(), noKey)
 		require.NoError(t, err)
 		stepped := meanwhile(t, step(w))
 		requireBlocked(t, d, "SELECT pg_advisory_xact_lock")

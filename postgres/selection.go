@@ -102,23 +102,55 @@ func (s selection) looked() string {
 }
 
 // matchesSelection is the condition that an event e is one that a webhook gets: by what its format
-// can tell ($10), by its filter ($7), not about itself ($8), and for a partner's key ($9, else 0)
+// can tell ($10), by its filter, which $7 is the answer of (see fitting), not about itself ($8), and for a partner's key ($9, else 0)
 // about no other's webhook.
 const matchesSelection = `($10::text[] IS NULL OR ARRAY[e.type || '//', e.type || '/' || split_part(e.stream, '-', 1) || '/',
 		e.type || '//' || (e.state ->> 'status'), e.type || '/' || split_part(e.stream, '-', 1) || '/' || (e.state ->> 'status')] && $10::text[])
-	AND ($7::jsonb IS NULL OR filter_matches($7::jsonb, event_envelope(e.type, e.occurred_at, e.id, e.position,
-		e.company_id, e.stream, e.version, e.customer_id, e.proposal_id, e.user_id, e.cause, e.state::jsonb, e.payload,
-		e.implied)))
+	AND ($7::bigint[] IS NULL OR e.position = ANY($7))
 	AND e.stream <> 'webhook-' || $8::bigint
 	AND ($9::bigint = 0 OR NOT e.stream` + operationalStream + `OR
 		(SELECT s.key_id FROM webhooks s WHERE 'webhook-' || s.id = e.stream AND s.company_id = $1) = $9)`
 
-// args of looked and matchesSelection.
-func (s selection) args(after, until int64, wanted, look int) []any {
+// args of looked and matchesSelection. fit are the positions that fit the filter, where there is one.
+func (s selection) args(after, until int64, wanted, look int, fit []int64) []any {
+	if s.filter != "" && fit == nil {
+		fit = []int64{} // none, which is not the same as no filter
+	}
 	return []any{
-		s.companyID, after, until, pq.Array(s.types), wanted, look, nullText(string(s.filter)), s.webhookID, s.partner,
+		s.companyID, after, until, pq.Array(s.types), wanted, look, pq.Array(fit), s.webhookID, s.partner,
 		pq.Array(s.shapes),
 	}
+}
+
+// fitting says which of some events fit the filter, as they are readable now: what a filter looks
+// into is sealed, so that they are opened here and shown to Postgres, which alone knows what a
+// filter means.
+func (s *Store) fitting(ctx context.Context, of selection, positions []int64, read reader) ([]int64, error) {
+	var rows []eventRow
+	err := read(&rows, `SELECT `+eventColumns+` FROM events e WHERE e.company_id = $1 AND e.position = ANY($2) ORDER BY e.position`,
+		of.companyID, pq.Array(positions))
+	if err != nil {
+		return nil, err
+	}
+	events, err := s.events(rows)
+	if err != nil {
+		return nil, err
+	}
+	var places []int64
+	var states, payloads []string
+	var erased []bool
+	for _, e := range events {
+		places, erased = append(places, e.Position), append(erased, e.Erased)
+		states, payloads = append(states, string(e.State)), append(payloads, string(e.Payload))
+	}
+	fit := []int64{}
+	err = read(&fit, `SELECT e.position
+		FROM unnest($2::bigint[], $3::text[], $4::text[], $5::boolean[]) AS o (position, state, payload, erased)
+		JOIN events e ON e.company_id = $1 AND e.position = o.position
+		WHERE filter_matches($6::jsonb, event_envelope(e.type, e.occurred_at, e.id, e.position, e.company_id, e.stream, e.version,
+			e.customer_id, e.proposal_id, e.user_id, e.cause, o.state::jsonb, o.payload::jsonb, e.implied, o.erased))
+		ORDER BY e.position`, of.companyID, pq.Array(places), pq.Array(states), pq.Array(payloads), pq.Array(erased), string(of.filter))
+	return fit, err
 }
 
 // countEach is how many events of a type are counted; from there on their number is estimated.

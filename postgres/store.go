@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/jmoiron/sqlx"
 
 	"github.com/dealwright/dealwright/keyring"
@@ -25,6 +26,8 @@ type Store struct {
 	db     *sqlx.DB
 	sealer *keyring.Ring
 	health pipeline.HealthPolicy
+
+	dataKeys *lru.Cache[customerRef, dataKey] // of customers to whom something has happened lately
 
 	mu       sync.RWMutex
 	prepared map[string]*sqlx.Stmt
@@ -68,7 +71,7 @@ func Open(cfg Config) (*Store, error) {
 
 func newStore(db *sqlx.DB, sealer *keyring.Ring, disableAfter time.Duration) *Store {
 	policy := pipeline.HealthPolicy{DisableAfter: cmp.Or(disableAfter, pipeline.DefaultDisableAfter)}
-	return &Store{db: db, sealer: sealer, health: policy, prepared: map[string]*sqlx.Stmt{}}
+	return &Store{db: db, sealer: sealer, health: policy, dataKeys: newDataKeys(), prepared: map[string]*sqlx.Stmt{}}
 }
 
 // withSettings adds what every session of ours has to have; timeout bounds each statement, 0 does not.

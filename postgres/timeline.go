@@ -35,7 +35,7 @@ func (s *Store) timelineEvents(
 			WHERE p.company_id = $2 AND p.customer_id = substr($1::text, length('customer-') + 1)::bigint`
 	}
 	var rows []eventRow
-	err := s.list(ctx, &rows, "events", `SELECT `+eventColumns+` FROM (`+streams+`) s
+	err := s.list(ctx, &rows, "events", `SELECT e.* FROM (`+streams+`) s
 		CROSS JOIN LATERAL (
 			SELECT `+eventColumns+` FROM events e
 			WHERE e.stream = s.stream AND e.company_id = $2 AND e.position > $3 OFFSET 0
@@ -44,7 +44,7 @@ func (s *Store) timelineEvents(
 	if err != nil {
 		return nil, err
 	}
-	return toEvents(rows)
+	return s.events(rows)
 }
 
 // deliveriesOf reads the deliveries of some events in the order of the events.

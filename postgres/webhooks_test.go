@@ -8,7 +8,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/dealwright/dealwright/pipeline"
-	"github.com/dealwright/dealwright/postgres"
 )
 
 func TestCreateWebhook(t *testing.T) {
@@ -148,7 +147,7 @@ func TestWebhookSwitchedDuringAppend(t *testing.T) {
 		require.NoError(t, err)
 		var e pipeline.Event
 		e, c = next(t, c, pipeline.TypeEmailSent, `{}`)
-		_, err = postgres.AppendIn(t.Context(), tx, e, noKey)
+		_, err = d.Store.AppendIn(t.Context(), tx, e, noKey)
 		require.NoError(t, err)
 		done := make(chan error, 1)
 		go func() {
