@@ -63,7 +63,7 @@ func plansOfThePast(t *testing.T, d database, store *postgres.Store, plans *plan
 		{"AdvanceReplay", 10 * step, advancing(everything)},
 		{"AdvanceReplay, one type", 5 * step, advancing(one)},
 		{"AdvanceReplay, asked for one type", 5 * step, advancing(typed)},
-		{"AdvanceReplay, filter", 10 * step, advancing(filtered)},
+		{"AdvanceReplay, filter", 15 * step, advancing(filtered)},
 		{"AdvanceReplay, rare", 5 * step, func() error { _, err := store.AdvanceReplay(ctx, rare, step); return err }},
 		{"AdvanceReplay, start", 5 * step, func() error { _, err := store.AdvanceReplay(ctx, starting.ID, step); return err }},
 		{"AdvanceReplay, recovery", 10 * step, func() error { _, err := store.AdvanceReplay(ctx, big.well, 10); return err }},
