@@ -56,7 +56,13 @@ func (s *Server) authenticate(c *gin.Context) error {
 		return err
 	}
 	c.Set(callerKey, key)
+	s.scope(c, key.CompanyID)
 	return nil
+}
+
+// scope: whatever the request asks from here on, it asks for this company.
+func (s *Server) scope(c *gin.Context, companyID int64) {
+	c.Request = c.Request.WithContext(s.store.Scope(c.Request.Context(), companyID))
 }
 
 // secretIn reads the caller's key from where the route has it.

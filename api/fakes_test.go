@@ -35,6 +35,7 @@ type fakeStore struct {
 	panics     bool    // what Customer does
 	lookedUp   int     // how often Statuses was asked
 	asked      int     // how often LastPosition was asked
+	noted      []int64 // the keys whose use was noted
 }
 
 // remembered is what a request with an idempotency key led to.
@@ -89,19 +90,34 @@ func (s *fakeStore) Authenticate(_ context.Context, secret string) (pipeline.Key
 	return key, nil
 }
 
+func (s *fakeStore) Scope(ctx context.Context, companyID int64) context.Context {
+	return context.WithValue(ctx, scopeKey{}, companyID)
+}
+
+// scopeKey is where a context has the company of Scope.
+type scopeKey struct{}
+
+func (s *fakeStore) NoteKeyUse(_ context.Context, _, id int64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.noted = append(s.noted, id)
+	return nil
+}
+
 func (s *fakeStore) CreateKey(
-	_ context.Context, companyID int64, name string, role pipeline.Role, idem pipeline.Idempotency,
+	_ context.Context, k pipeline.Key, idem pipeline.Idempotency,
 ) (pipeline.NewKey, bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.broken != nil {
 		return pipeline.NewKey{}, false, s.broken
 	}
-	known, err := s.once(companyID, idem)
+	known, err := s.once(k.CompanyID, idem)
 	if err != nil || known.done {
 		return knownKey(known), err == nil, err
 	}
-	key := pipeline.Key{ID: s.id(), CompanyID: companyID, Name: name, Role: role, CreatedAt: s.now}
+	key := k
+	key.ID, key.CreatedAt = s.id(), s.now
 	secret := fmt.Sprintf("dw_%d", key.ID)
 	s.secrets[secret] = key
 	known.key, known.done = pipeline.NewKey{Key: key, Secret: secret}, true

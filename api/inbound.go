@@ -24,18 +24,19 @@ type inboundReceipt struct {
 // before. What is made of it is the workflow's matter. Of a token that is none of ours it says
 // no more than of any other path that is not there.
 func (s *Server) receiveInbound(c *gin.Context) error {
-	ctx := c.Request.Context()
-	connection, err := s.store.ConnectionByToken(ctx, c.Param("token"))
+	connection, err := s.store.ConnectionByToken(c.Request.Context(), c.Param("token"))
 	if pipeline.CodeOf(err) == pipeline.CodeNotFound {
 		return pipeline.Errorf(pipeline.CodeNotFound, "there is no such route")
 	}
 	if err != nil {
 		return err
 	}
+	s.scope(c, connection.CompanyID)
 	in, hash, err := readInbound(c, connection)
 	if err != nil {
 		return err
 	}
+	ctx := c.Request.Context()
 	kept, repeated, err := s.store.KeepInbound(ctx, in, hash)
 	if err != nil {
 		return err

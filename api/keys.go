@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -13,8 +14,10 @@ const keysPath = "/v1/keys/"
 
 // newKey is the body of POST /v1/keys.
 type newKey struct {
-	Name string        `json:"name"`
-	Role pipeline.Role `json:"role"`
+	Name      string           `json:"name"`
+	Role      pipeline.Role    `json:"role"`
+	ExpiresAt pipeline.Instant `json:"expires_at"`
+	RateLimit pipeline.Rate    `json:"rate_limit"`
 }
 
 // createKey answers POST /v1/keys: the key itself is shown here and never again.
@@ -24,7 +27,12 @@ func (s *Server) createKey(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	key, replayed, err := s.store.CreateKey(c.Request.Context(), caller(c).CompanyID, in.Name, in.Role, idem)
+	if end := time.Time(in.ExpiresAt); !end.IsZero() && !end.After(s.now()) {
+		return pipeline.Invalid(pipeline.FieldError{Pointer: "/expires_at", Detail: "has to lie in the future"})
+	}
+	key, replayed, err := s.store.CreateKey(c.Request.Context(), pipeline.Key{
+		CompanyID: caller(c).CompanyID, Name: in.Name, Role: in.Role, ExpiresAt: in.ExpiresAt, RateLimit: in.RateLimit,
+	}, idem)
 	if err != nil {
 		return err
 	}

@@ -20,8 +20,10 @@ type Key struct {
 	Name       string    `json:"name"`
 	Role       Role      `json:"role"`
 	CreatedAt  time.Time `json:"created_at"`
-	LastUsedAt Instant   `json:"last_used_at"`
+	LastUsedAt Instant   `json:"last_used_at"` // to the minute
 	RevokedAt  Instant   `json:"revoked_at"`
+	ExpiresAt  Instant   `json:"expires_at"` // from then on it opens nothing; null: it does not end by itself
+	RateLimit  Rate      `json:"rate_limit"` // requests a second; null: what every key may
 }
 
 // Status is one of the statuses that a company gives its customers.

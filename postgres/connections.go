@@ -105,10 +105,16 @@ func (s *Store) Connection(ctx context.Context, companyID, id int64) (pipeline.C
 
 // ConnectionByToken finds the connection that a provider's request came by. As for API keys the
 // look-up goes by the hash, so that how long it takes says nothing about the token.
+// Whose it is, is asked first: before that, a store with a role sees no connection.
 func (s *Store) ConnectionByToken(ctx context.Context, token string) (pipeline.Connection, error) {
+	hash := hashKey(token)
+	var company int64
+	if err := s.get(wherever(ctx), &company, "connection", `SELECT company_of_token($1)`, hash); err != nil {
+		return pipeline.Connection{}, err
+	}
 	var row connectionRow
-	err := s.get(ctx, &row, "connection", `SELECT `+connectionColumns+` FROM connections
-		WHERE token_hash = $1 AND deleted_at IS NULL`, hashKey(token))
+	err := s.get(ForCompany(ctx, company), &row, "connection", `SELECT `+connectionColumns+` FROM connections
+		WHERE token_hash = $1 AND company_id = $2 AND deleted_at IS NULL`, hash, company)
 	if err != nil {
 		return pipeline.Connection{}, err
 	}

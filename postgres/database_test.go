@@ -76,6 +76,17 @@ func openStore(tb testing.TB, at, key string) *postgres.Store {
 	return store
 }
 
+// asAPI opens the database in the role that the API has, over so many connections.
+func (d database) asAPI(tb testing.TB, conns int) *postgres.Store {
+	tb.Helper()
+	sealer, err := keyring.New(encryptionKey)
+	require.NoError(tb, err)
+	store, err := postgres.Open(postgres.Config{URL: d.URL, Sealer: sealer, Role: postgres.RoleAPI, MaxConns: conns})
+	require.NoError(tb, err)
+	tb.Cleanup(func() { require.NoError(tb, store.Close()) })
+	return store
+}
+
 var databases atomic.Int64
 
 func createDatabase(tb testing.TB, options string) string {

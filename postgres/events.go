@@ -155,6 +155,6 @@ func feedSome(q pipeline.FeedQuery) (string, []any) {
 // reader that waits for news asks this one cheap question instead of its own.
 func (s *Store) LastPosition(ctx context.Context) (int64, error) {
 	var n int64
-	err := s.get(ctx, &n, "position", `SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM event_positions`)
+	err := s.get(wherever(ctx), &n, "position", `SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM event_positions`)
 	return n, err
 }

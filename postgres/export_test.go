@@ -20,6 +20,16 @@ func OpenWith(c driver.Connector, sealer *keyring.Ring) *Store {
 	return newStore(sqlx.NewDb(db, "postgres"), sealer, 0)
 }
 
+// OpenWalled is OpenWith for a store in the API's role.
+func OpenWalled(c driver.Connector, sealer *keyring.Ring) *Store {
+	s := OpenWith(inRole(c, RoleAPI), sealer)
+	s.walledIn = true
+	return s
+}
+
+// Pooled is the store's pool, for queries that the store does not have.
+func (s *Store) Pooled() *sqlx.DB { return s.db }
+
 // AppendIn runs the append statement inside a transaction that the test holds open.
 func (s *Store) AppendIn(ctx context.Context, tx *sqlx.Tx, e pipeline.Event, idem pipeline.Idempotency) (pipeline.Appended, error) {
 	key, fresh, err := s.dataKeyFor(ctx, e)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/subtle"
 	"database/sql"
 	"encoding/base64"
 	"encoding/json"
@@ -29,22 +30,25 @@ func hashKey(secret string) []byte {
 	return sum[:]
 }
 
-const keyColumns = `id, company_id, name, role, created_at, last_used_at, revoked_at`
+const keyColumns = `id, company_id, name, role, created_at, last_used_at, revoked_at, expires_at, rate_limit`
 
 type keyRow struct {
-	ID         int64        `db:"id"`
-	CompanyID  int64        `db:"company_id"`
-	Name       string       `db:"name"`
-	Role       string       `db:"role"`
-	CreatedAt  time.Time    `db:"created_at"`
-	LastUsedAt sql.NullTime `db:"last_used_at"`
-	RevokedAt  sql.NullTime `db:"revoked_at"`
+	ID         int64           `db:"id"`
+	CompanyID  int64           `db:"company_id"`
+	Name       string          `db:"name"`
+	Role       string          `db:"role"`
+	CreatedAt  time.Time       `db:"created_at"`
+	LastUsedAt sql.NullTime    `db:"last_used_at"`
+	RevokedAt  sql.NullTime    `db:"revoked_at"`
+	ExpiresAt  sql.NullTime    `db:"expires_at"`
+	RateLimit  sql.NullFloat64 `db:"rate_limit"`
 }
 
 func (r keyRow) key() pipeline.Key {
 	return pipeline.Key{
 		ID: r.ID, CompanyID: r.CompanyID, Name: r.Name, Role: pipeline.Role(r.Role), CreatedAt: r.CreatedAt.UTC(),
-		LastUsedAt: instant(r.LastUsedAt), RevokedAt: instant(r.RevokedAt),
+		LastUsedAt: instant(r.LastUsedAt), RevokedAt: instant(r.RevokedAt), ExpiresAt: instant(r.ExpiresAt),
+		RateLimit: pipeline.Rate(r.RateLimit.Float64),
 	}
 }
 
@@ -55,37 +59,45 @@ func instant(t sql.NullTime) pipeline.Instant {
 	return pipeline.Instant(t.Time.UTC())
 }
 
-// Authenticate finds the API key that a caller showed; CodeUnauthenticated where it is not
-// one of ours or was revoked. The look-up goes by the hash, so that how long it takes says
-// nothing about the key. When a key was used is noted once an hour at most.
+// Authenticate finds the API key that a caller showed; CodeUnauthenticated where it is not one of
+// ours, was revoked or has expired. It is asked anew each time, so that a revoked key opens nothing
+// from that moment on.
+//
+// The look-up goes by the hash, so that how long it takes says nothing about the key. What was
+// found is compared once more, in constant time: whether two keys are the same is then not left to
+// what an index, a collation or a later change of the query takes for equal.
 func (s *Store) Authenticate(ctx context.Context, secret string) (pipeline.Key, error) {
+	hash := hashKey(secret)
 	var row struct {
 		keyRow
-		Unnoted bool `db:"unnoted"`
+		Hash []byte `db:"hash"`
 	}
-	err := s.get(ctx, &row, "key", `SELECT `+keyColumns+`, coalesce(last_used_at < now() - interval '1 hour', true) AS unnoted
-		FROM api_keys WHERE hash = $1 AND revoked_at IS NULL`, hashKey(secret))
-	if err != nil && pipeline.CodeOf(err) == pipeline.CodeNotFound {
-		return pipeline.Key{}, pipeline.Errorf(pipeline.CodeUnauthenticated, "the API key is unknown or was revoked")
+	err := s.get(wherever(ctx), &row, "key", `SELECT `+keyColumns+`, hash FROM key_of_hash($1)`, hash)
+	if pipeline.CodeOf(err) == pipeline.CodeNotFound || err == nil && subtle.ConstantTimeCompare(row.Hash, hash) != 1 {
+		return pipeline.Key{}, pipeline.Errorf(pipeline.CodeUnauthenticated, "the API key is unknown, was revoked or has expired")
 	}
-	if err != nil || !row.Unnoted {
-		return row.key(), err
-	}
-	_, err = s.exec(ctx, "note use of key", `UPDATE api_keys SET last_used_at = now()
-		WHERE id = $1 AND coalesce(last_used_at < now() - interval '1 hour', true)`, row.ID)
 	return row.key(), err
 }
 
-// CreateKey makes an API key and answers it with its secret, which is stored only as a hash.
-// With an idempotency key, a second call answers the key of the first, and replayed.
+// NoteKeyUse keeps that a key was used now, unless that was noted within the last minute.
+func (s *Store) NoteKeyUse(ctx context.Context, companyID, id int64) error {
+	_, err := s.exec(ctx, "note use of key", `UPDATE api_keys SET last_used_at = now()
+		WHERE id = $1 AND company_id = $2 AND coalesce(last_used_at < now() - interval '1 minute', true)`, id, companyID)
+	return err
+}
+
+// CreateKey makes an API key of k's company, name, role, end and rate limit, and answers it with
+// its secret, which is stored only as a hash. With an idempotency key, a second call answers the
+// key of the first, and replayed.
 func (s *Store) CreateKey(
-	ctx context.Context, companyID int64, name string, role pipeline.Role, idem pipeline.Idempotency,
+	ctx context.Context, k pipeline.Key, idem pipeline.Idempotency,
 ) (created pipeline.NewKey, replayed bool, err error) {
-	answer, replayed, err := s.once(ctx, companyID, idem, func(tx transaction) (string, error) {
+	answer, replayed, err := s.once(ctx, k.CompanyID, idem, func(tx transaction) (string, error) {
 		secret := NewSecretKey()
 		var row keyRow
-		err := tx.GetContext(ctx, &row, `INSERT INTO api_keys (company_id, name, role, hash) VALUES ($1, $2, $3, $4)
-			RETURNING `+keyColumns, companyID, name, string(role), hashKey(secret))
+		err := tx.GetContext(ctx, &row, `INSERT INTO api_keys (company_id, name, role, hash, expires_at, rate_limit)
+			VALUES ($1, $2, $3, $4, $5, $6) RETURNING `+keyColumns,
+			k.CompanyID, k.Name, string(k.Role), hashKey(secret), nullTime(time.Time(k.ExpiresAt)), nullRate(k.RateLimit))
 		if err != nil {
 			return "", err
 		}
@@ -104,7 +116,7 @@ func (s *Store) CreateKey(
 
 // EnsureKey makes a given secret an admin key of a company, or leaves it so: the bootstrap key.
 func (s *Store) EnsureKey(ctx context.Context, companyID int64, name, secret string) error {
-	_, err := s.exec(ctx, "ensure key", `INSERT INTO api_keys (company_id, name, role, hash) VALUES ($1, $2, 'admin', $3)
+	_, err := s.exec(ForCompany(ctx, companyID), "ensure key", `INSERT INTO api_keys (company_id, name, role, hash) VALUES ($1, $2, 'admin', $3)
 		ON CONFLICT (hash) DO NOTHING`, companyID, name, hashKey(secret))
 	return err
 }

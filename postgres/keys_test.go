@@ -16,14 +16,14 @@ func TestKeys(t *testing.T) {
 	d := newDatabase(t)
 	other := newCompany(t, d.Store)
 	idem := pipeline.Idempotency{Key: "K", Fingerprint: "f"}
-	made, replayed, err := d.Store.CreateKey(t.Context(), 1, "CRM", pipeline.RoleApp, idem)
+	made, replayed, err := d.Store.CreateKey(t.Context(), pipeline.Key{CompanyID: 1, Name: "CRM", Role: pipeline.RoleApp}, idem)
 	require.NoError(t, err)
 	require.False(t, replayed)
 	require.Regexp(t, `^dw_[A-Za-z0-9_-]{43}$`, made.Secret)
 	require.Equal(t, "CRM", made.Name)
 	require.Equal(t, pipeline.RoleApp, made.Role)
 
-	again, replayed, err := d.Store.CreateKey(t.Context(), 1, "CRM", pipeline.RoleApp, idem)
+	again, replayed, err := d.Store.CreateKey(t.Context(), pipeline.Key{CompanyID: 1, Name: "CRM", Role: pipeline.RoleApp}, idem)
 	require.NoError(t, err)
 	require.True(t, replayed)
 	require.Equal(t, made, again, "the secret too")
@@ -58,11 +58,11 @@ func TestKeys(t *testing.T) {
 	require.NoError(t, err)
 	require.NotContains(t, string(shown), made.Secret)
 
-	_, _, err = d.Store.CreateKey(t.Context(), 999, "nobody's", pipeline.RoleApp, noKey)
+	_, _, err = d.Store.CreateKey(t.Context(), pipeline.Key{CompanyID: 999, Name: "nobody's", Role: pipeline.RoleApp}, noKey)
 	requireCode(t, pipeline.CodeNotFound, err)
 }
 
-// When a key was used is noted once an hour at most, so that a request does not cost a write.
+// When a key was used is noted once a minute at most, so that a request does not cost a write.
 func TestKeyLastUsed(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
@@ -70,17 +70,45 @@ func TestKeyLastUsed(t *testing.T) {
 	require.Zero(t, key.LastUsedAt)
 	used := func() string {
 		t.Helper()
-		_, err := d.Store.Authenticate(t.Context(), key.Secret)
-		require.NoError(t, err)
+		require.NoError(t, d.Store.NoteKeyUse(t.Context(), 1, key.ID))
+		require.NoError(t, d.Store.NoteKeyUse(t.Context(), 2, key.ID), "of another company: nothing")
 		var at string
 		require.NoError(t, d.DB.Get(&at, `SELECT last_used_at::text FROM api_keys WHERE id = $1`, key.ID))
 		return at
 	}
 	first := used()
 	require.Equal(t, first, used())
-	_, err := d.DB.Exec(`UPDATE api_keys SET last_used_at = now() - interval '2 hours'`)
+	_, err := d.DB.Exec(`UPDATE api_keys SET last_used_at = now() - interval '59 seconds'`)
+	require.NoError(t, err)
+	require.Less(t, used(), first)
+	_, err = d.DB.Exec(`UPDATE api_keys SET last_used_at = now() - interval '61 seconds'`)
 	require.NoError(t, err)
 	require.Greater(t, used(), first)
+}
+
+// A key that has expired opens nothing and stays in the list; one that has a limit of its own
+// shows it.
+func TestKeyExpires(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	end := time.Now().Add(time.Hour).UTC().Truncate(time.Microsecond)
+	made, _, err := d.Store.CreateKey(t.Context(), pipeline.Key{
+		CompanyID: 1, Name: "trial", Role: pipeline.RolePartner, ExpiresAt: pipeline.Instant(end), RateLimit: 2.5,
+	}, noKey)
+	require.NoError(t, err)
+	who, err := d.Store.Authenticate(t.Context(), made.Secret)
+	require.NoError(t, err)
+	require.Equal(t, pipeline.Instant(end), who.ExpiresAt)
+	require.EqualValues(t, 2.5, who.RateLimit)
+
+	_, err = d.DB.Exec(`UPDATE api_keys SET expires_at = now()`)
+	require.NoError(t, err)
+	_, err = d.Store.Authenticate(t.Context(), made.Secret)
+	requireCode(t, pipeline.CodeUnauthenticated, err)
+	keys, err := d.Store.Keys(t.Context(), 1, pipeline.Page{Limit: 10})
+	require.NoError(t, err)
+	require.Len(t, keys, 1)
+	require.False(t, time.Time(keys[0].ExpiresAt).IsZero())
 }
 
 func TestEnsureKey(t *testing.T) {

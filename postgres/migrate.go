@@ -8,6 +8,8 @@ import (
 	"github.com/golang-migrate/migrate/v4"
 	migratepg "github.com/golang-migrate/migrate/v4/database/postgres"
 	"github.com/golang-migrate/migrate/v4/source/iofs"
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
 
 	"github.com/dealwright/dealwright/migrations"
 )
@@ -21,8 +23,18 @@ type Schema struct {
 
 // MigrateUp brings the schema to the newest version. Several processes may try at once: one
 // works, the others wait for its lock and find nothing to do.
+//
+// The API's role, which belongs to the server and not to the database, is made first where it is
+// missing, so that an account that may not do that gets to know before anything is changed. It is
+// let in again where a database was restored on another server.
 func MigrateUp(databaseURL string) error {
-	return withMigrations(databaseURL, func(m *migrate.Migrate) error { return m.Up() })
+	if err := onDatabase(databaseURL, makeRole); err != nil {
+		return err
+	}
+	if err := withMigrations(databaseURL, func(m *migrate.Migrate) error { return m.Up() }); err != nil {
+		return err
+	}
+	return onDatabase(databaseURL, admitRole)
 }
 
 // MigrateDown takes the last steps migrations back.
@@ -77,4 +89,53 @@ func withMigrations(databaseURL string, f func(*migrate.Migrate) error) error {
 	}
 	sourceErr, databaseErr := m.Close()
 	return errors.Join(err, sourceErr, databaseErr)
+}
+
+// onDatabase runs f with a connection of its own.
+func onDatabase(databaseURL string, f func(*sqlx.DB) error) error {
+	dsn, err := withSettings(databaseURL, migrationTimeout)
+	if err != nil {
+		return err
+	}
+	db, err := sqlx.Connect("postgres", dsn)
+	if err != nil {
+		return mapError(err, "reach postgres to migrate")
+	}
+	return errors.Join(f(db), db.Close())
+}
+
+// makeRole makes RoleAPI and this account a member of it. 0005_walls does so too, for those who
+// migrate with another tool.
+func makeRole(db *sqlx.DB) error {
+	var account string
+	var member bool
+	err := db.QueryRow(`SELECT current_user, to_regrole('`+RoleAPI+`') IS NOT NULL
+		AND pg_has_role(current_user, to_regrole('`+RoleAPI+`'), 'MEMBER')`).Scan(&account, &member)
+	if err != nil || member {
+		return mapError(err, "look for the API's role")
+	}
+	for _, statement := range []string{`CREATE ROLE ` + RoleAPI + ` NOLOGIN`, `GRANT ` + RoleAPI + ` TO ` + pq.QuoteIdentifier(account)} {
+		_, err := db.Exec(statement)
+		switch refused, _ := errors.AsType[*pq.Error](err); {
+		case err == nil:
+		case refused != nil && (refused.Code == "42710" || refused.Code == "23505"): // it is there, or somebody was faster
+		case refused != nil && refused.Code == "42501":
+			return fmt.Errorf("the account %[1]s may not make the role %[2]s that the API takes; have an administrator run "+
+				"CREATE ROLE %[2]s NOLOGIN; GRANT %[2]s TO %[1]s; and migrate again: %[3]w", pq.QuoteIdentifier(account), RoleAPI, err)
+		default:
+			return mapError(err, "make the API's role")
+		}
+	}
+	return nil
+}
+
+// admitRole gives RoleAPI its rights where it does not have them.
+func admitRole(db *sqlx.DB) error {
+	var admitted bool
+	err := db.Get(&admitted, `SELECT has_table_privilege('`+RoleAPI+`', 'companies', 'SELECT')`)
+	if err != nil || admitted {
+		return mapError(err, "look at the API's rights")
+	}
+	_, err = db.Exec(`SELECT admit_api()`)
+	return mapError(err, "let the API's role in")
 }

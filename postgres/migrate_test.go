@@ -1,7 +1,7 @@
 package postgres_test
 
 import (
-	"io/fs"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -24,12 +24,9 @@ func TestMigrateUpAndDown(t *testing.T) {
 	require.Contains(t, first, "table customers")
 	version, err := postgres.SchemaVersion(at)
 	require.NoError(t, err)
-	steps, err := fs.Glob(migrations.Files, "*.up.sql")
-	require.NoError(t, err)
-	require.EqualValues(t, len(steps), version.Version)
-	require.False(t, version.Dirty)
+	require.Equal(t, postgres.Schema{Version: newestMigration(t)}, version)
 
-	require.NoError(t, postgres.MigrateDown(at, int(version.Version)))
+	migrateDownTo(t, at, 0)
 	require.Equal(t, empty, schema(t, at), "nothing is left but migrate's own table")
 	version, err = postgres.SchemaVersion(at)
 	require.NoError(t, err)
@@ -130,11 +127,37 @@ func requireDown(t *testing.T, url string, version uint) {
 	at := emptyDatabase(t)
 	require.NoError(t, postgres.MigrateUp(at))
 	for _, database := range []string{url, at} {
-		now, err := postgres.SchemaVersion(database)
-		require.NoError(t, err)
-		require.NoError(t, postgres.MigrateDown(database, int(now.Version-version)))
+		migrateDownTo(t, database, version)
 	}
 	require.Equal(t, schema(t, at), schema(t, url))
+}
+
+// migrateDownTo goes down step by step: the numbers of migrations may have gaps.
+func migrateDownTo(t *testing.T, url string, version uint) {
+	t.Helper()
+	for {
+		now, err := postgres.SchemaVersion(url)
+		require.NoError(t, err)
+		if now.Version <= version {
+			return
+		}
+		require.NoError(t, postgres.MigrateDown(url, 1))
+	}
+}
+
+// newestMigration is the number of the last migration that there is.
+func newestMigration(t *testing.T) uint {
+	t.Helper()
+	files, err := migrations.Files.ReadDir(".")
+	require.NoError(t, err)
+	var newest uint
+	for _, f := range files {
+		number, _, _ := strings.Cut(f.Name(), "_")
+		n, err := strconv.ParseUint(number, 10, 32)
+		require.NoError(t, err)
+		newest = max(newest, uint(n))
+	}
+	return newest
 }
 
 // The systems migration goes down and up again: webhooks of other systems have ended then, since

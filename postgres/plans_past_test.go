@@ -12,9 +12,10 @@ import (
 
 // plansOfThePast is the part of TestPlans about what goes through events that have happened:
 // however many there are, a step looks at so many and no more.
-func plansOfThePast(t *testing.T, d database, store *postgres.Store, plans *planLog, big filled) {
+func plansOfThePast(t *testing.T, d database, store, api *postgres.Store, plans *planLog, big filled) {
 	t.Helper()
 	ctx := t.Context()
+	ours := postgres.ForCompany(ctx, 1)
 	const step = 200
 	// A webhook for each replay, made by the other store so that its plans are not heard.
 	replaying := func(events []string, filter string, changes ...func(*pipeline.NewReplay)) int64 {
@@ -69,31 +70,31 @@ func plansOfThePast(t *testing.T, d database, store *postgres.Store, plans *plan
 		{"AdvanceReplay, recovery", 10 * step, func() error { _, err := store.AdvanceReplay(ctx, big.well, 10); return err }},
 		// The events of seven types are counted, up to so many of each.
 		{"StartReplay, cancelled", 150_000, func() error {
-			r, _, err := store.StartReplay(ctx, pipeline.NewReplay{CompanyID: 1, WebhookID: asked.ID, Kind: pipeline.ReplayEvents}, noKey)
+			r, _, err := api.StartReplay(ours, pipeline.NewReplay{CompanyID: 1, WebhookID: asked.ID, Kind: pipeline.ReplayEvents}, noKey)
 			if err != nil {
 				return err
 			}
-			_, err = store.SetReplayStatus(ctx, 1, asked.ID, r.ID, pipeline.ReplayCancelled)
+			_, err = api.SetReplayStatus(ours, 1, asked.ID, r.ID, pipeline.ReplayCancelled)
 			return err
 		}},
-		{"Replays", 200, func() error { return read(store.Replays(ctx, 1, asked.ID, pipeline.Page{Limit: 100})) }},
+		{"Replays", 200, func() error { return read(api.Replays(ours, 1, asked.ID, pipeline.Page{Limit: 100})) }},
 		{"Gaps", 100_000, func() error {
-			_, err := store.Gaps(ctx, pipeline.GapQuery{CompanyID: 1, WebhookID: everything, After: newest / 2, Limit: 100})
+			_, err := api.Gaps(ours, pipeline.GapQuery{CompanyID: 1, WebhookID: everything, After: newest / 2, Limit: 100})
 			return err
 		}},
 		{"Gaps, one type", 100_000, func() error {
-			_, err := store.Gaps(ctx, pipeline.GapQuery{CompanyID: 1, WebhookID: one, Limit: 100})
+			_, err := api.Gaps(ours, pipeline.GapQuery{CompanyID: 1, WebhookID: one, Limit: 100})
 			return err
 		}},
 		{"Gaps, rare", 500, func() error {
-			_, err := store.Gaps(ctx, pipeline.GapQuery{CompanyID: 1, WebhookID: rare, Limit: 100})
+			_, err := api.Gaps(ours, pipeline.GapQuery{CompanyID: 1, WebhookID: rare, Limit: 100})
 			return err
 		}},
-		{"Stats", 200, func() error { _, err := store.Stats(ctx, 1, big.dead, time.Now().Add(-time.Hour)); return err }},
-		{"Resend", 50, func() error { _, err := store.Resend(ctx, 1, big.wellKey, given); return err }},
-		{"Webhook", 60, func() error { _, err := store.Webhook(ctx, 1, 0, big.well); return err }},
+		{"Stats", 200, func() error { _, err := api.Stats(ours, 1, big.dead, time.Now().Add(-time.Hour)); return err }},
+		{"Resend", 50, func() error { _, err := api.Resend(ours, 1, big.wellKey, given); return err }},
+		{"Webhook", 60, func() error { _, err := api.Webhook(ours, 1, 0, big.well); return err }},
 		{"RotateSecret", 10, func() error {
-			_, _, _, err := store.RotateSecret(ctx, 1, asked.ID, "whsec_bmV3", time.Hour, noKey)
+			_, _, _, err := api.RotateSecret(ours, 1, asked.ID, "whsec_bmV3", time.Hour, noKey)
 			return err
 		}},
 	} {

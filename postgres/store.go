@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"net/url"
@@ -31,6 +32,9 @@ type Store struct {
 
 	mu       sync.RWMutex
 	prepared map[string]*sqlx.Stmt
+
+	// walledIn: the store has a role, which sees one company at a time.
+	walledIn bool
 }
 
 // Config says where Postgres is and what seals secrets at rest.
@@ -41,6 +45,10 @@ type Config struct {
 	// How long every attempt at a webhook has to fail before it is disabled; 0 means
 	// pipeline.DefaultDisableAfter.
 	DisableAfter time.Duration
+	// Role, where it is not empty, is taken by every connection: RoleAPI sees the rows of one
+	// company only, that of ForCompany. Without one, everything is asked as the account of the URL,
+	// which has to own the tables.
+	Role string
 }
 
 // statementTimeout bounds every statement on the server's side, so that a query whose caller
@@ -57,7 +65,7 @@ func Open(cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	db := sqlx.NewDb(sql.OpenDB(connector), "postgres")
+	db := sqlx.NewDb(sql.OpenDB(inRole(connector, cfg.Role)), "postgres")
 	conns := cfg.MaxConns
 	if conns == 0 {
 		conns = 20
@@ -66,7 +74,17 @@ func Open(cfg Config) (*Store, error) {
 	db.SetMaxOpenConns(conns)
 	db.SetMaxIdleConns(conns)
 	db.SetConnMaxIdleTime(5 * time.Minute)
-	return newStore(db, cfg.Sealer, cfg.DisableAfter), nil
+	s := newStore(db, cfg.Sealer, cfg.DisableAfter)
+	s.walledIn = cfg.Role != ""
+	return s, nil
+}
+
+// inRole has the connections take a role, unless it is empty.
+func inRole(c driver.Connector, role string) driver.Connector {
+	if role == "" {
+		return c
+	}
+	return walled{Connector: c, role: role}
 }
 
 func newStore(db *sqlx.DB, sealer *keyring.Ring, disableAfter time.Duration) *Store {
@@ -104,7 +122,7 @@ func (s *Store) Close() error { return s.db.Close() }
 
 // Ping reports whether Postgres answers and has our schema.
 func (s *Store) Ping(ctx context.Context) error {
-	_, err := s.db.ExecContext(ctx, `SELECT FROM companies LIMIT 1`)
+	_, err := s.db.ExecContext(wherever(ctx), `SELECT FROM companies LIMIT 1`)
 	return mapError(err, "reach postgres")
 }
 

@@ -102,7 +102,7 @@ func newCompany(tb testing.TB, store *postgres.Store) int64 {
 
 func newKey(tb testing.TB, store *postgres.Store, company int64, role pipeline.Role) pipeline.NewKey {
 	tb.Helper()
-	key, _, err := store.CreateKey(tb.Context(), company, "test", role, noKey)
+	key, _, err := store.CreateKey(tb.Context(), pipeline.Key{CompanyID: company, Name: "test", Role: role}, noKey)
 	require.NoError(tb, err)
 	return key
 }

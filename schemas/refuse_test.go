@@ -235,7 +235,9 @@ var refused = map[string][]bad{
 	schemas.CreateKey: {
 		{`{}`, at("/name", "/role")},
 		{`{"name":" ","role":"root"}`, at("/name", "/role")},
-		{`{"name":"` + long(101) + `","role":"app","expires_at":null}`, at("/expires_at", "/name")},
+		{`{"name":"` + long(101) + `","role":"app","expires":null}`, at("/expires", "/name")},
+		{`{"name":"x","role":"app","expires_at":"2030-01-01","rate_limit":0}`, at("/expires_at", "/rate_limit")},
+		{`{"name":"x","role":"app","expires_at":"tomorrow","rate_limit":"5"}`, at("/expires_at", "/rate_limit")},
 	},
 	schemas.CreateConnection: {
 		{`{}`, at("/base_url", "/provider")},

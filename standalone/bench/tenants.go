@@ -47,7 +47,7 @@ func (t *tenants) newCompany(ctx context.Context, name string) (*engine, error) 
 	if err != nil {
 		return nil, err
 	}
-	key, _, err := t.store.CreateKey(ctx, id, name, pipeline.RoleAdmin, pipeline.Idempotency{})
+	key, _, err := t.store.CreateKey(ctx, pipeline.Key{CompanyID: id, Name: name, Role: pipeline.RoleAdmin}, pipeline.Idempotency{})
 	if err != nil {
 		return nil, err
 	}

@@ -167,7 +167,7 @@ func (e *engine) newCompany(t *testing.T) company {
 // newKey makes another key of the company.
 func (c company) newKey(t *testing.T, role pipeline.Role) caller {
 	t.Helper()
-	key, _, err := c.engine.store.CreateKey(t.Context(), c.id, t.Name(), role, pipeline.Idempotency{})
+	key, _, err := c.engine.store.CreateKey(t.Context(), pipeline.Key{CompanyID: c.id, Name: t.Name(), Role: role}, pipeline.Idempotency{})
 	require.NoError(t, err)
 	return caller{api: c.engine.Ready().API, key: key.Secret}
 }

@@ -131,14 +131,22 @@ func keyCommand(version string) *cobra.Command {
 	c := &cobra.Command{Use: "key", Short: "Make API keys"}
 	var company int64
 	var name, role string
+	var expires time.Duration
 	create := &cobra.Command{
 		Use: "create", Short: "Make an API key and print it, this once", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if r := pipeline.Role(role); r != pipeline.RoleAdmin && r != pipeline.RoleApp && r != pipeline.RolePartner {
 				return fmt.Errorf("--role has to be admin, app or partner, not %q", role)
 			}
+			k := pipeline.Key{CompanyID: company, Name: name, Role: pipeline.Role(role)}
+			if cmd.Flags().Changed("expires") {
+				if expires <= 0 {
+					return fmt.Errorf("--expires has to be a time such as 720h, not %s", expires)
+				}
+				k.ExpiresAt = pipeline.Instant(time.Now().Add(expires))
+			}
 			return withStore(version, func(s *postgres.Store) error {
-				key, _, err := s.CreateKey(cmd.Context(), company, name, pipeline.Role(role), pipeline.Idempotency{})
+				key, _, err := s.CreateKey(cmd.Context(), k, pipeline.Idempotency{})
 				if err != nil {
 					return err
 				}
@@ -150,6 +158,7 @@ func keyCommand(version string) *cobra.Command {
 	create.Flags().Int64Var(&company, "company", 1, "the company that the key is for")
 	create.Flags().StringVar(&name, "name", "made with dealwright key create", "what the key is for")
 	create.Flags().StringVar(&role, "role", string(pipeline.RoleApp), "admin, app or partner")
+	create.Flags().DurationVar(&expires, "expires", 0, "after which time it opens nothing any more, such as 720h (default: never)")
 	c.AddCommand(create)
 	return c
 }

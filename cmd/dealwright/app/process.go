@@ -27,7 +27,8 @@ import (
 type Process struct {
 	cfg     Config
 	log     *slog.Logger
-	store   *postgres.Store
+	store   *postgres.Store // the worker's, which sees all companies
+	api     *postgres.Store // the API's, which sees one at a time
 	targets *webhook.Targets
 	client  client.Client
 	engine  *workflows.Engine
@@ -52,19 +53,24 @@ func NewProcess(cfg Config, temporal client.Options, log *slog.Logger) (*Process
 	if err != nil {
 		return nil, err
 	}
+	walled, err := openStore(cfg, postgres.RoleAPI)
+	if err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	stores := func() error { return errors.Join(walled.Close(), store.Close()) }
 	c, err := client.NewLazyClient(temporal)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("make temporal client: %w", err), store.Close())
+		return nil, errors.Join(fmt.Errorf("make temporal client: %w", err), stores())
 	}
 	keeper, err := openDocuments(cfg, targets)
 	if err != nil {
 		c.Close()
-		return nil, errors.Join(err, store.Close())
+		return nil, errors.Join(err, stores())
 	}
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return &Process{
-		cfg: cfg, log: log, store: store, targets: targets, client: c,
+		cfg: cfg, log: log, store: store, api: walled, targets: targets, client: c,
 		engine: workflows.NewEngine(c), metrics: metrics, documents: keeper, namespace: namespaceOf(temporal),
 	}, nil
 }
@@ -76,24 +82,27 @@ func namespaceOf(o client.Options) string {
 	return o.Namespace
 }
 
-// OpenStore opens the store alone, for the tools that need nothing else.
-func OpenStore(cfg Config) (*postgres.Store, error) {
+// OpenStore opens the store alone, for the tools that need nothing else. It sees all companies.
+func OpenStore(cfg Config) (*postgres.Store, error) { return openStore(cfg, "") }
+
+func openStore(cfg Config, role string) (*postgres.Store, error) {
 	sealer, err := keyring.New(cfg.EncryptionKey)
 	if err != nil {
 		return nil, err
 	}
 	return postgres.Open(postgres.Config{
-		URL: cfg.DatabaseURL, MaxConns: cfg.MaxConns, Sealer: sealer, DisableAfter: cfg.DisableAfter,
+		URL: cfg.DatabaseURL, MaxConns: cfg.MaxConns, Sealer: sealer, DisableAfter: cfg.DisableAfter, Role: role,
 	})
 }
 
 // Close lets go of Postgres and Temporal.
 func (p *Process) Close() error {
 	p.client.Close()
-	if p.documents == nil {
-		return p.store.Close()
+	var documents error
+	if p.documents != nil {
+		documents = p.documents.Close()
 	}
-	return errors.Join(p.documents.Close(), p.store.Close())
+	return errors.Join(documents, p.api.Close(), p.store.Close())
 }
 
 // The bounds of a request's outer parts, against clients that send or read drop by drop.
@@ -112,7 +121,7 @@ func (p *Process) ServeAPI(ctx context.Context, l net.Listener, ready func()) er
 		return err
 	}
 	config := api.Config{
-		Store: p.store, Engine: p.engine, Targets: p.targets, Logger: p.log, Registry: p.metrics, Version: p.cfg.Version,
+		Store: p.api, Engine: p.engine, Targets: p.targets, Logger: p.log, Registry: p.metrics, Version: p.cfg.Version,
 	}
 	if p.documents != nil {
 		config.Documents = p.documents
@@ -150,7 +159,7 @@ func (p *Process) bootstrap(ctx context.Context) error {
 		return nil
 	}
 	return p.again(ctx, "make the bootstrap key", func(ctx context.Context) error {
-		return p.store.EnsureKey(ctx, 1, "bootstrap", p.cfg.Key)
+		return p.api.EnsureKey(ctx, 1, "bootstrap", p.cfg.Key)
 	})
 }
 
