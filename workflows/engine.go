@@ -61,7 +61,9 @@ func (e *Engine) Submit(ctx context.Context, s Submission) (Outcome, error) {
 	ctx, cancel := context.WithTimeout(ctx, submitPatience)
 	defer cancel()
 	request := uuid.NewString()
-	updateID := s.CommandID
+	// Temporal shows the id of an update to everybody, and a caller's key may be anything.
+	id := pipeline.EventID(s.Stream, s.CommandID)
+	updateID := id
 	for n := 2; n <= maxRemembered; n++ {
 		out, err := e.update(ctx, s, updateID, request)
 		if !isRemembered(err, request) {
@@ -69,9 +71,8 @@ func (e *Engine) Submit(ctx context.Context, s Submission) (Outcome, error) {
 		}
 		// Temporal remembers the outcome of an update id for as long as the run lasts. A failure
 		// that an earlier request met is no answer to this one: the command is submitted again
-		// under the next id. It still records one event at most, whose id is the command's. A
-		// caller's key has no blanks, so the new id is nobody's key.
-		updateID = fmt.Sprintf("%s, try %d", s.CommandID, n)
+		// under the next id. It still records one event at most, whose id is the command's.
+		updateID = fmt.Sprintf("%s, try %d", id, n)
 	}
 	return Outcome{}, pipeline.Errorf(pipeline.CodeConflict, "this Idempotency-Key failed too often; use a new one")
 }

@@ -19,6 +19,7 @@ import (
 	temporallog "go.temporal.io/sdk/log"
 
 	"github.com/dealwright/dealwright/cmd/dealwright/app"
+	"github.com/dealwright/dealwright/codec"
 	"github.com/dealwright/dealwright/keyring"
 	"github.com/dealwright/dealwright/postgres"
 	"github.com/dealwright/dealwright/standalone/stack"
@@ -43,6 +44,7 @@ type engine struct {
 	store    *postgres.Store
 	db       *sql.DB
 	temporal client.Client
+	payloads *codec.Codec
 }
 
 // startEngine starts one with a new data folder; change has the last word on its options.
@@ -74,20 +76,24 @@ func startEngine(ctx context.Context, change func(*stack.Options)) (*engine, err
 }
 
 func (e *engine) connect(ctx context.Context, encryptionKey string) error {
-	sealer, err := keyring.New(encryptionKey)
+	ring, err := keyring.New(encryptionKey)
 	if err != nil {
 		return err
 	}
 	// What tests put into the store themselves need not survive a crash of this machine.
 	quick := e.DatabaseURL() + "&options=-c%20synchronous_commit%3Doff"
-	if e.store, err = postgres.Open(postgres.Config{URL: quick, Sealer: sealer}); err != nil {
+	if e.store, err = postgres.Open(postgres.Config{URL: quick, Sealer: ring}); err != nil {
 		return err
 	}
 	if e.db, err = sql.Open("postgres", e.DatabaseURL()); err != nil {
 		return err
 	}
+	if e.payloads, err = codec.New(ring); err != nil {
+		return err
+	}
 	e.temporal, err = client.DialContext(ctx, client.Options{
 		HostPort: e.Ready().Temporal, Logger: temporallog.NewStructuredLogger(slog.New(slog.DiscardHandler)),
+		DataConverter: e.payloads.Data(), FailureConverter: e.payloads.Failures(),
 	})
 	return err
 }

@@ -5,15 +5,18 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/common/v1"
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/history/v1"
+	"go.temporal.io/api/proxy"
 	"go.temporal.io/api/workflow/v1"
 	"go.temporal.io/api/workflowservice/v1"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/dealwright/dealwright/pipeline"
 )
 
-// history reads all events of a run; an empty run id means the present run.
+// history reads all events of a run, decrypted; an empty run id means the present run.
 func (e *engine) history(t *testing.T, workflowID, runID string) []*history.HistoryEvent {
 	t.Helper()
 	var events []*history.HistoryEvent
@@ -21,9 +24,20 @@ func (e *engine) history(t *testing.T, workflowID, runID string) []*history.Hist
 	for pages.HasNext() {
 		event, err := pages.Next()
 		require.NoError(t, err)
+		e.decrypt(t, event)
 		events = append(events, event)
 	}
 	return events
+}
+
+// decrypt makes readable what the engine has encrypted in a message of Temporal's.
+func (e *engine) decrypt(t *testing.T, message proto.Message) {
+	t.Helper()
+	require.NoError(t, proxy.VisitPayloads(t.Context(), message, proxy.VisitPayloadsOptions{
+		Visitor: func(_ *proxy.VisitPayloadsContext, all []*common.Payload) ([]*common.Payload, error) {
+			return e.payloads.Decode(all)
+		},
+	}))
 }
 
 // describe reads what Temporal knows of the present run.
@@ -31,6 +45,7 @@ func (e *engine) describe(t *testing.T, workflowID string) *workflowservice.Desc
 	t.Helper()
 	described, err := e.temporal.DescribeWorkflowExecution(t.Context(), workflowID, "")
 	require.NoError(t, err)
+	e.decrypt(t, described)
 	return described
 }
 

@@ -150,7 +150,7 @@ func (s *Stack) working() []*app.Process {
 }
 
 func (s *Stack) temporalOptions() (client.Options, error) {
-	options, err := app.TemporalOptions(s.options.Logger.With("component", "temporal-sdk"))
+	options, err := app.TemporalOptions(s.options.App, s.options.Logger.With("component", "temporal-sdk"))
 	if err != nil {
 		return client.Options{}, err
 	}

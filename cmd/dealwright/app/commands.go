@@ -68,7 +68,10 @@ func serving(version string, f func(*Process) error) error {
 		return err
 	}
 	slog.SetDefault(log)
-	options, err := TemporalOptions(log)
+	if err := cfg.Check(); err != nil {
+		return err
+	}
+	options, err := TemporalOptions(cfg, log)
 	if err != nil {
 		return err
 	}

@@ -7,16 +7,34 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/contrib/envconfig"
 	temporallog "go.temporal.io/sdk/log"
+
+	"github.com/dealwright/dealwright/codec"
+	"github.com/dealwright/dealwright/keyring"
 )
 
 // TemporalOptions reads Temporal's own variables and files: TEMPORAL_ADDRESS,
 // TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, TEMPORAL_TLS_… and TEMPORAL_PROFILE, so that a cluster
-// or Temporal Cloud is configured as everywhere else.
-func TemporalOptions(log *slog.Logger) (client.Options, error) {
+// or Temporal Cloud is configured as everywhere else. What goes there is encrypted with cfg's
+// encryption key.
+func TemporalOptions(cfg Config, log *slog.Logger) (client.Options, error) {
 	options, err := envconfig.LoadDefaultClientOptions()
 	if err != nil {
 		return client.Options{}, fmt.Errorf("read temporal's configuration: %w", err)
 	}
 	options.Logger = temporallog.NewStructuredLogger(log)
+	payloads, err := PayloadCodec(cfg)
+	if err != nil {
+		return client.Options{}, err
+	}
+	options.DataConverter, options.FailureConverter = payloads.Data(), payloads.Failures()
 	return options, nil
+}
+
+// PayloadCodec encrypts and decrypts what goes to Temporal.
+func PayloadCodec(cfg Config) (*codec.Codec, error) {
+	ring, err := keyring.New(cfg.EncryptionKey)
+	if err != nil {
+		return nil, err
+	}
+	return codec.New(ring)
 }
