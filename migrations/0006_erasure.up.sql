@@ -15,6 +15,8 @@ CREATE TABLE data_keys (
     PRIMARY KEY (company_id, customer_id),
     CHECK ((sealed IS NULL) = (erased_at IS NOT NULL))
 );
+ALTER TABLE data_keys ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own_company ON data_keys USING (company_id = current_company());
 -- Erased customers that are still to be cleaned up after.
 CREATE INDEX data_keys_uncleaned ON data_keys (erased_at) WHERE erased_at IS NOT NULL AND cleaned_at IS NULL;
 
