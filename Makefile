@@ -55,7 +55,7 @@ clean: ## Remove what was built (a standalone server's data in .dealwright/ stay
 ##@ Check
 
 .PHONY: test
-test: lint vet test-unit test-e2e ## Everything: lint, vet, all tests of both modules
+test: lint vet test-unit test-e2e test-chaos ## Everything: lint, vet, all tests of both modules
 
 # These tests want a Postgres server; withpostgres starts a private one and
 # hands its address on.
@@ -66,6 +66,11 @@ test-unit: withpostgres ## Test the main module against a private Postgres
 .PHONY: test-e2e
 test-e2e: ## Test the standalone server from end to end
 	cd standalone && go test -timeout 15m ./...
+
+# By itself, since the tests beside it would take the CPU that its time limits count on.
+.PHONY: test-chaos
+test-chaos: ## Kill and cut what can be killed and cut for a minute, under load
+	@cd standalone && go run ./chaos -short -seed 1
 
 .PHONY: race
 race: withpostgres ## Test both modules under the race detector
@@ -102,6 +107,10 @@ fuzz: ## Fuzz every target for FUZZTIME (30s) each
 .PHONY: bench
 bench: ## Measure throughput and latency beside a bare workflow on the same server
 	@cd standalone && go run ./bench
+
+.PHONY: chaos
+chaos: ## The same for 5 minutes, in an order of its own (SEED=… repeats a run)
+	@cd standalone && go run ./chaos $(if $(SEED),-seed $(SEED))
 
 ##@ Maintain
 

@@ -15,6 +15,10 @@ type binaries struct {
 	temporal   string
 }
 
+func binariesIn(folder string) binaries {
+	return binaries{dealwright: filepath.Join(folder, "dealwright"), temporal: filepath.Join(folder, "temporalserver")}
+}
+
 // buildAll builds this checkout's programs, where make puts them. The Go tool leaves alone what is up to date.
 func buildAll(ctx context.Context) (binaries, error) {
 	module, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
@@ -23,10 +27,7 @@ func buildAll(ctx context.Context) (binaries, error) {
 	}
 	standalone := filepath.Dir(strings.TrimSpace(string(module)))
 	root := filepath.Dir(standalone)
-	built := binaries{
-		dealwright: filepath.Join(root, ".bin", "dealwright"),
-		temporal:   filepath.Join(root, ".bin", "temporalserver"),
-	}
+	built := binariesIn(filepath.Join(root, ".bin"))
 	if err := build(ctx, root, built.dealwright, "./cmd/dealwright"); err != nil {
 		return binaries{}, err
 	}

@@ -76,7 +76,7 @@ func (c *Cluster) start(ctx context.Context) (err error) {
 	if err := os.Mkdir(c.Logs(), 0o755); err != nil {
 		return err
 	}
-	if c.built, err = buildAll(ctx); err != nil {
+	if c.built, err = findBinaries(ctx, c.options.Binaries); err != nil {
 		return err
 	}
 	const doorAndTemporal = 2
@@ -125,6 +125,14 @@ func (c *Cluster) settle(ctx context.Context) error {
 		return errors.Join(context.Cause(ctx), err)
 	}
 	return nil
+}
+
+func findBinaries(ctx context.Context, folder string) (binaries, error) {
+	if folder == "" {
+		return buildAll(ctx)
+	}
+	folder, err := filepath.Abs(folder)
+	return binariesIn(folder), err
 }
 
 func (c *Cluster) startPostgres(ctx context.Context, address string) (err error) {

@@ -31,6 +31,9 @@ type Options struct {
 	// Faults are those to inject, by name; empty for all.
 	Faults []string
 
+	// Binaries is a folder with the programs dealwright and temporalserver, say of another version; empty to build this checkout's.
+	Binaries string
+
 	// Keep leaves the whole folder behind, and not the logs of a failed run only.
 	Keep bool
 
@@ -51,6 +54,7 @@ func readOptions(args []string) (Options, error) {
 	flags.BoolVar(&o.Short, "short", false, "the form of the tests: what lasts, lasts a third")
 	flags.Float64Var(&o.Rate, "rate", 20, "transitions per second, all clients together")
 	flags.IntVar(&o.Clients, "clients", 8, "concurrent clients")
+	flags.StringVar(&o.Binaries, "bin", "", "a folder with dealwright and temporalserver to run, instead of building this checkout's")
 	flags.BoolVar(&o.Keep, "keep", false, "leave the folder with all its data behind")
 	flags.StringVar(&o.FakeTime, "faketime", "", "libfaketime.so.1, where it is in no usual place")
 	flags.Func("faults", "inject only these, with commas between them: "+strings.Join(faultNames(), ", "), func(list string) error {

@@ -110,7 +110,8 @@ func (s *stored) readWebhooks(ctx context.Context, db *sqlx.DB, companies any) e
 
 func (s *stored) readKeys(ctx context.Context, db *sqlx.DB, companies any) error {
 	var keys []string
-	err := db.SelectContext(ctx, &keys, `SELECT key FROM idempotency WHERE company_id = ANY($1)`, companies)
+	// A creation's key has the id that it reserved from before it was decided, which is no trace of an event.
+	err := db.SelectContext(ctx, &keys, `SELECT key FROM idempotency WHERE company_id = ANY($1) AND event_id IS NOT NULL`, companies)
 	for _, k := range keys {
 		s.keys[k] = true
 	}
