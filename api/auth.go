@@ -111,11 +111,3 @@ func isVisibleASCII(s string) bool {
 }
 
 func isVersioned(c *gin.Context) bool { return strings.HasPrefix(c.Request.URL.Path, "/v1/") }
-
-// secure sets the headers that keep browsers and caches from making more of an answer than it is.
-func secure(c *gin.Context) {
-	c.Header("X-Content-Type-Options", "nosniff")
-	if isVersioned(c) || dialectOf(c) != nil {
-		c.Header("Cache-Control", "no-store")
-	}
-}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -61,14 +60,7 @@ func readCompat(r *http.Request) ([]byte, error) {
 	if err := checkEncoding(r.Header); err != nil {
 		return nil, err
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxCompatBody+1))
-	if err != nil { // the caller hung up, or sent less than announced
-		return nil, invalid("the body ends too early")
-	}
-	if len(body) > maxCompatBody {
-		return nil, tooLarge(r, maxCompatBody)
-	}
-	return body, nil
+	return readAtMost(r, maxCompatBody)
 }
 
 // wholeURL reports that a text has the form of an address that a webhook may have. Whether it

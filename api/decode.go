@@ -7,6 +7,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 
@@ -19,6 +20,9 @@ import (
 const (
 	// maxBody is how large a body may be, in bytes.
 	maxBody = 1 << 20
+	// smallBody is how large one may be without counting as large; see maxLargeBodies. Nearly all
+	// are smaller by far.
+	smallBody = 64 << 10
 	// maxExcess is how much of a body that is too large we read all the same. Many clients
 	// send all of a body before they look at the answer, and would see a broken connection.
 	maxExcess = 8 << 20
@@ -106,14 +110,37 @@ func readBody(r *http.Request) ([]byte, error) {
 	if err := checkContentType(r.Header); err != nil {
 		return nil, err
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
-	if err != nil { // the caller hung up, or sent less than announced
-		return nil, invalid("the body ends too early")
+	return readAtMost(r, maxBody)
+}
+
+// readAtMost reads a body. The request holds no place while its caller sends.
+func readAtMost(r *http.Request, most int) ([]byte, error) {
+	mine := claimOf(r.Context())
+	mine.rest()
+	body, err := io.ReadAll(io.LimitReader(r.Body, int64(min(most, smallBody)+1)))
+	if err == nil && len(body) > smallBody {
+		if err := mine.holdLarge(r.Context()); err != nil {
+			return nil, err
+		}
+		var rest []byte
+		rest, err = io.ReadAll(io.LimitReader(r.Body, int64(most+1-len(body))))
+		body = append(body, rest...)
 	}
-	if len(body) > maxBody {
-		return nil, tooLarge(r, maxBody)
+	if err != nil {
+		return nil, cutShort(err)
 	}
-	return body, nil
+	if len(body) > most {
+		return nil, tooLarge(r, most)
+	}
+	return body, mine.work(r.Context())
+}
+
+// cutShort: the caller took too long, hung up, or sent less than announced.
+func cutShort(err error) error {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return pipeline.Errorf(pipeline.CodeRequestTimeout, "the body took too long to come")
+	}
+	return invalid("the body ends too early")
 }
 
 func tooLarge(r *http.Request, most int) error {

@@ -84,6 +84,7 @@ func (s *Server) serveDocument(c *gin.Context, inline bool) error {
 		c.Header("Retry-After", askAgain)
 		return noSuchDocument()
 	}
+	claimOf(ctx).rest() // sending it takes as long as the caller takes
 	content, err := s.documents.Read(ctx, doc.File.SHA256)
 	if err != nil {
 		return fmt.Errorf("read document %s: %w", doc.UUID, notInBucket(err))

@@ -105,17 +105,21 @@ const (
 )
 
 // awaitEvents waits until the query has an answer; it answers with nothing when the time is
-// up, when the server is to end, or when too many wait already.
+// up, or when the server is to end. Where too many wait already it refuses: an answer would only
+// make the caller ask again at once.
 func (s *Server) awaitEvents(ctx context.Context, q pipeline.FeedQuery, wait time.Duration) ([]pipeline.Event, error) {
 	news, leave, ok := s.watcher.join(ctx)
 	if !ok {
-		return nil, nil
+		return nil, pipeline.Errorf(pipeline.CodeUnavailable, "too many wait for news; ask again")
 	}
 	defer leave()
+	mine := claimOf(ctx)
+	defer mine.rest()
 	end := time.NewTimer(wait)
 	defer end.Stop()
 	pause := firstPause
 	for {
+		mine.rest()
 		again := time.NewTimer(pause)
 		select {
 		case <-news:
@@ -130,6 +134,9 @@ func (s *Server) awaitEvents(ctx context.Context, q pipeline.FeedQuery, wait tim
 			return nil, nil
 		}
 		again.Stop()
+		if mine.work(ctx) != nil {
+			continue // there is too much to do just now; news do not go away
+		}
 		events, err := s.store.Feed(ctx, q)
 		if err != nil || len(events) > 0 {
 			return events, err

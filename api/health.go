@@ -14,12 +14,17 @@ import (
 	"github.com/dealwright/dealwright/pipeline"
 )
 
-// about answers GET /: a first sign of life for somebody who follows the address of the API.
+// about answers GET /: a first sign of life for somebody who follows the address of the API. Which
+// version this is, and so which faults it may have, is for those with a key.
 func (s *Server) about(c *gin.Context) error {
+	version := ""
+	if c.GetHeader("Authorization") != "" && s.authenticate(c) == nil {
+		version = s.version
+	}
 	return answer(c, http.StatusOK, struct {
 		Name    string `json:"name"`
-		Version string `json:"version"`
-	}{"dealwright", s.version})
+		Version string `json:"version,omitempty"`
+	}{"dealwright", version})
 }
 
 type healthAnswer struct {

@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/gin-gonic/gin"
@@ -26,6 +28,7 @@ var answers = map[pipeline.Code]struct {
 	pipeline.CodeUnauthenticated:      {http.StatusUnauthorized, "A valid API key is needed"},
 	pipeline.CodeForbidden:            {http.StatusForbidden, "The API key does not reach that far"},
 	pipeline.CodeMethodNotAllowed:     {http.StatusMethodNotAllowed, "Method not allowed"},
+	pipeline.CodeRequestTimeout:       {http.StatusRequestTimeout, "The request took too long to come"},
 	pipeline.CodeTooLarge:             {http.StatusRequestEntityTooLarge, "The body is too large"},
 	pipeline.CodeUnsupportedMediaType: {http.StatusUnsupportedMediaType, "Unsupported media type"},
 	pipeline.CodeRateLimited:          {http.StatusTooManyRequests, "Too many requests"},
@@ -86,6 +89,10 @@ func writeAs(c *gin.Context, status int, contentType string, v any) {
 // bearerChallenge asks for a key as our own routes take it.
 const bearerChallenge = `Bearer realm="dealwright"` //nolint:gosec // it asks for a credential and is none
 
+// longestRetry is after how many seconds at most those who are turned away are to try again: not
+// all of them at the same time.
+const longestRetry = 3
+
 // explainStatus sets the headers that go with a status; challenge is for those who did not say
 // who they are.
 func explainStatus(c *gin.Context, status int, challenge string) {
@@ -93,7 +100,9 @@ func explainStatus(c *gin.Context, status int, challenge string) {
 	case http.StatusUnauthorized:
 		c.Header("WWW-Authenticate", challenge)
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		c.Header("Retry-After", "1")
+		if c.Writer.Header().Get("Retry-After") == "" {
+			c.Header("Retry-After", strconv.Itoa(1+rand.IntN(longestRetry)))
+		}
 	}
 }
 

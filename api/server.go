@@ -23,6 +23,7 @@ type Config struct {
 	Logger    *slog.Logger         // nil: nothing is logged
 	Registry  *prometheus.Registry // what /metrics shows, and where our own metrics go; nil: a new one
 	Version   string
+	Limits    Limits
 	Now       func() time.Time // nil: time.Now
 }
 
@@ -39,6 +40,8 @@ type Server struct {
 
 	router     *gin.Engine
 	metrics    metrics
+	load       *load
+	origins    *http.CrossOriginProtection
 	statuses   *statusCache
 	watcher    *watcher
 	eventTypes []eventType
@@ -54,6 +57,7 @@ func New(cfg Config) (*Server, error) {
 		store: cfg.Store, engine: cfg.Engine, targets: cfg.Targets, documents: cfg.Documents,
 		logger: cfg.Logger, registry: cfg.Registry, version: cfg.Version, now: cfg.Now,
 		watcher:  newWatcher(cfg.Store.LastPosition),
+		origins:  http.NewCrossOriginProtection(),
 		draining: make(chan struct{}),
 	}
 	if s.logger == nil {
@@ -70,6 +74,10 @@ func New(cfg Config) (*Server, error) {
 	if s.metrics, err = newMetrics(s.registry); err != nil {
 		return nil, err
 	}
+	if s.load, err = newLoad(cfg.Limits, s.registry); err != nil {
+		return nil, err
+	}
+	s.engine = boundedEngine{Engine: cfg.Engine, load: s.load}
 	if s.eventTypes, err = describeEventTypes(); err != nil {
 		return nil, err
 	}
@@ -204,7 +212,7 @@ func (s *Server) newRouter() *gin.Engine {
 	router.RedirectTrailingSlash = false
 	router.RedirectFixedPath = false
 	router.HandleMethodNotAllowed = true
-	router.Use(nameRequest, s.observe, s.survive, secure)
+	router.Use(nameRequest, s.observe, s.survive, secure, s.refuseForgeries)
 	for _, route := range s.Routes() {
 		router.Handle(route.Method, route.Path, s.serve(route))
 	}
@@ -216,10 +224,12 @@ func (s *Server) newRouter() *gin.Engine {
 // serve lets those in who may call the route, and turns what goes wrong into a problem.
 func (s *Server) serve(route Route) gin.HandlerFunc {
 	return func(c *gin.Context) {
-		err := s.admit(c, route)
-		if err == nil {
-			err = route.handle(c)
-		}
+		err := s.within(c, route, func() error {
+			if err := s.admit(c, route); err != nil {
+				return err
+			}
+			return route.handle(c)
+		})
 		if err != nil {
 			s.fail(c, err)
 		}

@@ -17,10 +17,11 @@ const (
 	CodeNotFound             Code = "not_found"              // there is no such thing, or it is somebody else's
 	CodeConflict             Code = "conflict"               // somebody else was faster; read again and decide again
 	CodeIdempotencyKeyReused Code = "idempotency_key_reused" // the key was used for another request
-	CodeUnavailable          Code = "unavailable"            // the store or Temporal cannot be reached; try again
+	CodeUnavailable          Code = "unavailable"            // the store or Temporal cannot be reached, or has too much to do; try again
 	CodeUnauthenticated      Code = "unauthenticated"        // no key, or not one of ours
 	CodeForbidden            Code = "forbidden"              // the key's role does not reach that far
 	CodeMethodNotAllowed     Code = "method_not_allowed"
+	CodeRequestTimeout       Code = "request_timeout" // the request took too long to come
 	CodeTooLarge             Code = "too_large"
 	CodeUnsupportedMediaType Code = "unsupported_media_type"
 	CodeRateLimited          Code = "rate_limited"

@@ -17,7 +17,7 @@ import (
 // million values that are each wrong, an answer that repeats a name of a million letters.
 const (
 	maxDepth        = 32
-	maxValues       = 50_000
+	maxValues       = 10_000
 	maxKeyLength    = 256
 	maxNumberLength = 40
 	maxExponent     = 308

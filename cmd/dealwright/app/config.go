@@ -37,9 +37,15 @@ type Config struct {
 	LogLevel       string        `env:"DEALWRIGHT_LOG_LEVEL"       envDefault:"info"`
 	LogFormat      string        `env:"DEALWRIGHT_LOG_FORMAT"      envDefault:"json"`
 	MaxConns       int           `env:"DEALWRIGHT_MAX_CONNS"       envDefault:"20"`
-	BuildID        string        `env:"DEALWRIGHT_BUILD_ID"` // for Temporal; empty: the binary's own
+	BuildID        string        `env:"DEALWRIGHT_BUILD_ID"`                          // for Temporal; empty: the binary's own
+	MaxCommands    int           `env:"DEALWRIGHT_MAX_COMMANDS"    envDefault:"64"`   // with Temporal at a time
+	MaxRequests    int           `env:"DEALWRIGHT_MAX_REQUESTS"    envDefault:"256"`  // at work at a time
+	MaxConnections int           `env:"DEALWRIGHT_MAX_CONNECTIONS" envDefault:"4096"` // of clients
 	Version        string        `env:"-"`
 }
+
+// defaultConnections is what MaxConnections is where it was not read from the environment.
+const defaultConnections = 4096
 
 // ReadConfig reads the environment.
 func ReadConfig(version string) (Config, error) {
@@ -134,6 +140,13 @@ func (c Config) CheckValues() error {
 	}
 	if c.MaxConns < 1 {
 		wrong = append(wrong, fmt.Errorf("DEALWRIGHT_MAX_CONNS has to be 1 or more, not %d", c.MaxConns))
+	}
+	for name, most := range map[string]int{
+		"DEALWRIGHT_MAX_COMMANDS": c.MaxCommands, "DEALWRIGHT_MAX_REQUESTS": c.MaxRequests, "DEALWRIGHT_MAX_CONNECTIONS": c.MaxConnections,
+	} {
+		if most < 0 { // 0 is the default, in a Config that was not read from the environment
+			wrong = append(wrong, fmt.Errorf("%s has to be 1 or more, not %d", name, most))
+		}
 	}
 	if c.MaxDocument < 0 {
 		wrong = append(wrong, fmt.Errorf("DEALWRIGHT_MAX_DOCUMENT has to be a number of bytes, not %d", c.MaxDocument))

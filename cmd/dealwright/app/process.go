@@ -1,12 +1,12 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -105,15 +105,6 @@ func (p *Process) Close() error {
 	return errors.Join(documents, p.api.Close(), p.store.Close())
 }
 
-// The bounds of a request's outer parts, against clients that send or read drop by drop.
-const (
-	headerPatience = 10 * time.Second
-	bodyPatience   = 30 * time.Second
-	answerPatience = 60 * time.Second // longer than the longest long-poll
-	idlePatience   = 2 * time.Minute
-	drainPatience  = 20 * time.Second
-)
-
 // ServeAPI answers requests until the context ends, then lets those under way finish. It calls
 // ready when the first request can come.
 func (p *Process) ServeAPI(ctx context.Context, l net.Listener, ready func()) error {
@@ -122,6 +113,7 @@ func (p *Process) ServeAPI(ctx context.Context, l net.Listener, ready func()) er
 	}
 	config := api.Config{
 		Store: p.api, Engine: p.engine, Targets: p.targets, Logger: p.log, Registry: p.metrics, Version: p.cfg.Version,
+		Limits: api.Limits{Commands: p.cfg.MaxCommands, Requests: p.cfg.MaxRequests},
 	}
 	if p.documents != nil {
 		config.Documents = p.documents
@@ -130,27 +122,10 @@ func (p *Process) ServeAPI(ctx context.Context, l net.Listener, ready func()) er
 	if err != nil {
 		return fmt.Errorf("prepare api: %w", err)
 	}
-	server := &http.Server{
-		Handler:           routes,
-		ReadHeaderTimeout: headerPatience, ReadTimeout: bodyPatience, WriteTimeout: answerPatience, IdleTimeout: idlePatience,
-		ErrorLog: slog.NewLogLogger(p.log.Handler(), slog.LevelWarn),
-	}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(l) }()
 	p.log.Info("serving", "addr", l.Addr().String())
 	ready()
-	select {
-	case err := <-served:
-		return fmt.Errorf("serve: %w", err)
-	case <-ctx.Done():
-	}
-	routes.Drain() // long-polls would hold the shutdown up
-	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainPatience)
-	defer cancel()
-	if err := server.Shutdown(stop); err != nil {
-		return errors.Join(fmt.Errorf("finish requests: %w", err), server.Close())
-	}
-	return nil
+	// Long polls would hold the shutdown up.
+	return serveHTTP(ctx, l, routes, usual(cmp.Or(p.cfg.MaxConnections, defaultConnections)), p.log, routes.Drain)
 }
 
 // bootstrap makes DEALWRIGHT_KEY an admin key of company 1, so that there is a first key.
