@@ -35,3 +35,13 @@ CREATE FUNCTION event_envelope(
     FROM (SELECT event_envelope(type, occurred_at, id, "position", company_id, stream, version, customer_id, proposal_id,
         user_id, cause, state, payload, implied) AS envelope) e
 $$;
+
+-- What is left of the documents and of the news of an erased customer, and whether somebody else
+-- has the same document.
+ALTER TABLE documents DROP CONSTRAINT documents_status_check,
+    ADD CONSTRAINT documents_status_check CHECK (status IN ('waiting', 'stored', 'failed', 'erased'));
+CREATE INDEX documents_of_proposal ON documents (company_id, proposal_id);
+CREATE INDEX documents_by_content ON documents (sha256) WHERE sha256 <> '';
+CREATE INDEX inbox_about_proposal ON inbox (company_id, proposal_id) WHERE proposal_id IS NOT NULL;
+CREATE INDEX inbox_by_quote ON inbox (company_id, quote) WHERE quote IS NOT NULL;
+CREATE INDEX inbox_by_site ON inbox (company_id, site) WHERE site IS NOT NULL;

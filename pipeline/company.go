@@ -85,6 +85,7 @@ type Target struct {
 	Version    int64
 	CustomerID int64
 	EventID    string
+	Erased     bool // the customer was
 }
 
 // Reservation is the id that a new entity is to have. EventID is set where a retry finds the

@@ -132,3 +132,20 @@ func stripped[V any](value json.RawMessage, strip func(V) V) (json.RawMessage, e
 	}
 	return out, nil
 }
+
+// ErasedCustomer names a customer that was erased.
+type ErasedCustomer struct {
+	CompanyID  int64
+	CustomerID int64
+}
+
+// ErasedTraces is what is left of an erased customer outside of the store's tables: histories of
+// workflows, and documents in the bucket. Contents are the SHA-256 of documents that nobody else
+// has. Sending says that the customer's workflow still has to tell partners of the end.
+type ErasedTraces struct {
+	Proposals []int64
+	Inbound   []int64
+	Documents []string // uuids
+	Contents  []string
+	Sending   bool
+}

@@ -22,6 +22,9 @@ import (
 // CodeIdempotencyKeyReused where the key belongs to another request, with CodeInvalid where
 // the entity's uuid is taken, and with CodeUnavailable where Postgres cannot be reached.
 func (s *Store) Append(ctx context.Context, e pipeline.Event, idem pipeline.Idempotency) (pipeline.Appended, error) {
+	if e.Type == pipeline.TypeCustomerErased {
+		return s.erase(ctx, e, idem)
+	}
 	key, fresh, err := s.dataKeyFor(ctx, e)
 	if err != nil {
 		return pipeline.Appended{}, err

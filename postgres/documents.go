@@ -61,7 +61,8 @@ func (s *Store) AddDocument(ctx context.Context, d pipeline.KeptDocument) error 
 			connection_id = CASE WHEN d.status = 'stored' THEN d.connection_id ELSE excluded.connection_id END,
 			url = CASE WHEN d.status = 'stored' THEN d.url ELSE excluded.url END,
 			event_id = CASE WHEN d.status = 'stored' THEN d.event_id ELSE excluded.event_id END,
-			status = CASE WHEN d.status = 'stored' THEN d.status ELSE 'waiting' END`,
+			status = CASE WHEN d.status = 'stored' THEN d.status ELSE 'waiting' END
+		WHERE d.status <> 'erased'`,
 		d.CompanyID, d.UUID, d.ProposalID, nullInt(d.ConnectionID), url, d.EventID, d.File.Name)
 	return err
 }
@@ -69,7 +70,7 @@ func (s *Store) AddDocument(ctx context.Context, d pipeline.KeptDocument) error 
 // Document reads a company's. Those with a partner's key (partnerKey not 0) find only documents
 // of which one of the key's webhooks was told, by the signature or by the news that it is kept.
 func (s *Store) Document(ctx context.Context, companyID, partnerKey int64, uuid string) (pipeline.KeptDocument, error) {
-	query := `SELECT ` + documentColumns + ` FROM documents d WHERE d.company_id = $1 AND d.uuid = $2`
+	query := `SELECT ` + documentColumns + ` FROM documents d WHERE d.company_id = $1 AND d.uuid = $2 AND d.status <> 'erased'`
 	args := []any{companyID, uuid}
 	if partnerKey != 0 {
 		query += ` AND EXISTS (
@@ -91,9 +92,18 @@ func (s *Store) Document(ctx context.Context, companyID, partnerKey int64, uuid 
 
 // DocumentStored says that a document is in our keeping.
 func (s *Store) DocumentStored(ctx context.Context, companyID int64, uuid string, f pipeline.File) error {
-	_, err := s.exec(ctx, "keep document", `UPDATE documents SET status = 'stored', note = '',
+	n, err := s.exec(ctx, "keep document", `UPDATE documents SET status = 'stored', note = '',
 			name = $3, content_type = $4, size = $5, sha256 = $6, stored_at = now(), updated_at = now()
-		WHERE company_id = $1 AND uuid = $2 AND status <> 'stored'`, companyID, uuid, f.Name, f.ContentType, f.Size, f.SHA256)
+		WHERE company_id = $1 AND uuid = $2 AND status NOT IN ('stored', 'erased')`,
+		companyID, uuid, f.Name, f.ContentType, f.Size, f.SHA256)
+	if err != nil || n > 0 {
+		return err
+	}
+	// Its customer was erased while it came: it is cleaned up after once more.
+	_, err = s.exec(ctx, "note document", `WITH late AS (
+			UPDATE documents SET sha256 = $3 WHERE company_id = $1 AND uuid = $2 AND status = 'erased' RETURNING proposal_id)
+		UPDATE data_keys k SET cleaned_at = NULL FROM late JOIN proposals p ON p.company_id = $1 AND p.id = late.proposal_id
+		WHERE k.company_id = $1 AND k.customer_id = p.customer_id`, companyID, uuid, f.SHA256)
 	return err
 }
 
@@ -152,7 +162,7 @@ func (s *Store) FailDocument(
 // RetryDocument gives a document that could not be had new hope; CodeConflict where it is there.
 func (s *Store) RetryDocument(ctx context.Context, companyID int64, uuid string) (pipeline.KeptDocument, error) {
 	n, err := s.exec(ctx, "retry document", `UPDATE documents SET status = 'waiting', updated_at = now()
-		WHERE company_id = $1 AND uuid = $2 AND status <> 'stored'`, companyID, uuid)
+		WHERE company_id = $1 AND uuid = $2 AND status NOT IN ('stored', 'erased')`, companyID, uuid)
 	if err != nil {
 		return pipeline.KeptDocument{}, err
 	}

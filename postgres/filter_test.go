@@ -294,10 +294,15 @@ func TestEventEnvelope(t *testing.T) {
 			require.NoError(t, err)
 			require.EqualValues(t, p.ID, kept.ProposalID)
 
-			var got string
-			require.NoError(t, d.DB.Get(&got, `SELECT event_envelope(type, occurred_at, id, position, company_id, stream, version,
-				customer_id, proposal_id, user_id, cause, state::jsonb, payload, implied) FROM events WHERE id = $1`, e.ID))
-			require.JSONEq(t, envelopeOf(t, kept), got)
+			bare, err := pipeline.EventWithoutPersonal(kept)
+			require.NoError(t, err)
+			for _, e := range []pipeline.Event{kept, bare} {
+				var got string
+				require.NoError(t, d.DB.Get(&got, `SELECT event_envelope(type, occurred_at, id, position, company_id, stream, version,
+					customer_id, proposal_id, user_id, cause, $2::jsonb, $3::jsonb, implied, $4) FROM events WHERE id = $1`,
+					e.ID, string(e.State), string(e.Payload), e.Erased))
+				require.JSONEq(t, envelopeOf(t, e), got)
+			}
 		}
 	}
 }
@@ -312,6 +317,9 @@ func envelopeOf(t *testing.T, e pipeline.Event) string {
 	}
 	if e.Implied {
 		data["implied"] = true
+	}
+	if e.Erased {
+		data["erased"] = true
 	}
 	return string(encode(t, map[string]any{"type": e.Type, "timestamp": e.Timestamp, "data": data}))
 }

@@ -45,15 +45,16 @@ func decodeState(state []byte, into any) error {
 func (s *Store) Target(
 	ctx context.Context, companyID int64, stream pipeline.Stream, id int64, idem pipeline.Idempotency,
 ) (pipeline.Target, error) {
-	query := `SELECT t.version, t.id AS customer_id, i.fingerprint, i.event_id FROM customers t`
+	query := `SELECT t.version, t.id AS customer_id, t.state ? 'erased' AS erased, i.fingerprint, i.event_id FROM customers t`
 	if stream.Kind() == pipeline.KindProposal {
-		query = `SELECT t.version, t.customer_id, i.fingerprint, i.event_id FROM proposals t`
+		query = `SELECT t.version, t.customer_id, t.state ? 'erased' AS erased, i.fingerprint, i.event_id FROM proposals t`
 	}
 	query += ` LEFT JOIN idempotency i ON i.company_id = $2 AND i.scope = $3 AND i.key = $4
 		WHERE t.id = $1 AND t.company_id = $2`
 	var row struct {
 		Version     int64          `db:"version"`
 		CustomerID  int64          `db:"customer_id"`
+		Erased      bool           `db:"erased"`
 		Fingerprint sql.NullString `db:"fingerprint"`
 		EventID     sql.NullString `db:"event_id"`
 	}
@@ -64,7 +65,7 @@ func (s *Store) Target(
 	if row.Fingerprint.Valid && row.Fingerprint.String != idem.Fingerprint {
 		return pipeline.Target{}, keyReused()
 	}
-	return pipeline.Target{Version: row.Version, CustomerID: row.CustomerID, EventID: row.EventID.String}, nil
+	return pipeline.Target{Version: row.Version, CustomerID: row.CustomerID, EventID: row.EventID.String, Erased: row.Erased}, nil
 }
 
 // Customers lists a company's customers, newest first. Status, OwnerID and Search narrow it;
