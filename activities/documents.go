@@ -30,9 +30,11 @@ type DocumentStore interface {
 }
 
 // Fetcher downloads a file and keeps it. Its errors have codes: CodeUnavailable where another
-// try may bring it, others where not.
+// try may bring it, others where not. Another try with the same id goes on where one was ended;
+// Forget says that there will be none.
 type Fetcher interface {
-	Fetch(ctx context.Context, r pipeline.Remote, name string, progress func(bytes int64)) (pipeline.File, error)
+	Fetch(ctx context.Context, r pipeline.Remote, id, name string, progress func(bytes int64)) (pipeline.File, error)
+	Forget(ctx context.Context, id string) error
 }
 
 // Documents are the activities that fetch signed documents.
@@ -164,7 +166,12 @@ func (d *Documents) fetch(ctx context.Context, doc pipeline.KeptDocument) (pipel
 	var fetched atomic.Int64
 	stop := beating(ctx, func() any { return FetchDocumentResult{Size: fetched.Load()} })
 	defer stop()
-	return d.Fetcher.Fetch(ctx, remote, doc.File.Name, fetched.Store)
+	return d.Fetcher.Fetch(ctx, remote, fetchID(doc.CompanyID, doc.UUID), doc.File.Name, fetched.Store)
+}
+
+// fetchID names a document among all that are fetched.
+func fetchID(companyID int64, uuid string) string {
+	return strconv.FormatInt(companyID, 10) + "-" + uuid
 }
 
 // remote is where a document is (Sighten, "The Contract Webhook").
@@ -262,6 +269,9 @@ func (d *Documents) GiveUpDocument(ctx context.Context, in GiveUpDocumentInput) 
 	var failed error // whom this does not wake, the sweep does
 	for _, id := range wake {
 		failed = errors.Join(failed, d.Waker.WakeWebhook(ctx, id))
+	}
+	if err := d.Fetcher.Forget(ctx, fetchID(in.CompanyID, in.UUID)); err != nil { // what this leaves, retention removes
+		activity.GetLogger(ctx).Warn("what has come of a document could not be removed", "uuid", in.UUID, "error", err)
 	}
 	return GiveUpDocumentResult{}, Failure(failed)
 }

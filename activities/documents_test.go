@@ -25,6 +25,7 @@ type archive struct {
 	lastID      string
 	failures    []failure
 	waker       waker
+	forgotten   []string
 }
 
 // failure is what was said of a document that was given up.
@@ -103,7 +104,12 @@ func (a *archive) FailDocument(
 	return []int64{7, 8}, nil
 }
 
-func (a *archive) Fetch(_ context.Context, r pipeline.Remote, _ string, progress func(int64)) (pipeline.File, error) {
+func (a *archive) Forget(_ context.Context, id string) error {
+	a.forgotten = append(a.forgotten, id)
+	return nil
+}
+
+func (a *archive) Fetch(_ context.Context, r pipeline.Remote, _, _ string, progress func(int64)) (pipeline.File, error) {
 	a.asked = append(a.asked, r)
 	progress(1)
 	return a.file, a.refusal
@@ -289,6 +295,7 @@ func TestGiveUpDocument(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, pipeline.KeptFailed, a.docs[uploaded].Status)
 		require.Equal(t, map[int64]int{7: 1, 8: 1}, a.waker.woken, "who is to hear of it is woken")
+		require.Equal(t, []string{"1-" + uploaded}, a.forgotten)
 		require.Len(t, a.failures, 1)
 		require.Equal(t, reason, a.failures[0].reason, code)
 		require.NotEmpty(t, a.failures[0].token)

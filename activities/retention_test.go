@@ -15,10 +15,11 @@ import (
 
 // pruning has so many old rows.
 type pruning struct {
-	attempts, deliveries int64
-	takes                time.Duration // one batch
-	fails                error
-	befores              map[string]time.Time
+	attempts, deliveries, inbox, idempotency, incoming int64
+
+	takes   time.Duration // one batch
+	fails   error
+	befores map[string]time.Time
 }
 
 func (p *pruning) PruneAttempts(_ context.Context, before time.Time, limit int) (int64, error) {
@@ -27,6 +28,18 @@ func (p *pruning) PruneAttempts(_ context.Context, before time.Time, limit int) 
 
 func (p *pruning) PruneDeliveries(_ context.Context, before time.Time, limit int) (int64, error) {
 	return p.prune("deliveries", &p.deliveries, before, limit)
+}
+
+func (p *pruning) PruneInbox(_ context.Context, before time.Time, limit int) (int64, error) {
+	return p.prune("inbox", &p.inbox, before, limit)
+}
+
+func (p *pruning) PruneIdempotency(_ context.Context, before time.Time, limit int) (int64, error) {
+	return p.prune("idempotency", &p.idempotency, before, limit)
+}
+
+func (p *pruning) PruneIncoming(_ context.Context, before time.Time, limit int) (int64, error) {
+	return p.prune("incoming", &p.incoming, before, limit)
 }
 
 func (p *pruning) prune(what string, left *int64, before time.Time, limit int) (int64, error) {
@@ -46,7 +59,10 @@ func (p *pruning) prune(what string, left *int64, before time.Time, limit int) (
 func newRetention(store *pruning) *testsuite.TestActivityEnvironment {
 	var suite testsuite.WorkflowTestSuite
 	env := suite.NewTestActivityEnvironment()
-	env.RegisterActivity(&activities.Retention{Store: store, KeepAttempts: time.Hour, KeepDeliveries: 3 * time.Hour})
+	env.RegisterActivity(&activities.Retention{
+		Store: store, Incoming: store, KeepAttempts: time.Hour, KeepDeliveries: 3 * time.Hour, KeepInbox: 4 * time.Hour,
+		KeepIdempotency: 5 * time.Hour,
+	})
 	return env
 }
 
@@ -55,12 +71,19 @@ var retention *activities.Retention
 func TestPruneTakesAllThatIsOldInBatches(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		store := &pruning{attempts: 3*activities.PruneLimit + 7, deliveries: activities.PruneLimit}
+		store := &pruning{
+			attempts: 3*activities.PruneLimit + 7, deliveries: activities.PruneLimit, inbox: 3, idempotency: activities.PruneLimit + 1, incoming: 2,
+		}
 		out, err := run(newRetention(store), retention.Prune, activities.PruneInput{})
 		require.NoError(t, err)
-		require.Equal(t, activities.PruneResult{Attempts: 3*activities.PruneLimit + 7, Deliveries: activities.PruneLimit}, out)
+		require.Equal(t, activities.PruneResult{
+			Attempts: 3*activities.PruneLimit + 7, Deliveries: activities.PruneLimit, Inbox: 3, Idempotency: activities.PruneLimit + 1, Incoming: 2,
+		}, out)
+		ago := func(days int, hours time.Duration) time.Time {
+			return time.Now().Add(-time.Duration(days)*24*time.Hour - hours*time.Hour)
+		}
 		require.Equal(t, map[string]time.Time{
-			"attempts": time.Now().Add(-time.Hour), "deliveries": time.Now().Add(-3 * time.Hour),
+			"attempts": ago(0, 1), "deliveries": ago(0, 3), "inbox": ago(0, 4), "idempotency": ago(0, 5), "incoming": ago(7, 0),
 		}, store.befores)
 	})
 }

@@ -4,10 +4,8 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"mime"
 	"net/http"
@@ -16,9 +14,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/google/uuid"
-	"gocloud.dev/blob"
 
 	"github.com/dealwright/dealwright/pipeline"
 )
@@ -29,21 +24,26 @@ const (
 	maxResumes = 20
 	// patchTime bounds what is done after a download, whatever has become of its context.
 	patchTime = time.Minute
+	accept    = "application/pdf, */*;q=0.5"
 )
 
-// Fetch downloads a file into the bucket and says what it is. Name is what it is called; where
-// that is empty, the answer or the URL says. Progress is told how many bytes have come so far.
+// Fetch downloads a file into the bucket and says what it is. ID names what is fetched; two are
+// never the same. Name is what it is called; where that is empty, the answer or the URL says.
+// Progress is told how many bytes there are so far.
 //
 // A download that is cut off goes on where it was, where the provider can do that and says that
-// the file is still the same; else it has to begin anew, with another call.
+// the file is still the same; else it has to begin anew, with another call. A call with the same
+// id goes on after the last whole part that an earlier one has left in the bucket, whatever ended
+// that one.
 //
 // Every error has a code: CodeForbidden and CodeTooLarge where another try is of no use,
-// CodeUnavailable where it may be. In the last case the bucket is as before.
-func (k *Keeper) Fetch(ctx context.Context, r pipeline.Remote, name string, progress func(bytes int64)) (pipeline.File, error) {
+// CodeUnavailable where it may be. Whole parts stay in the bucket then; Forget them where nobody
+// will go on.
+func (k *Keeper) Fetch(ctx context.Context, r pipeline.Remote, id, name string, progress func(bytes int64)) (pipeline.File, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	d := &download{
-		Keeper: k, remote: r, progress: progress, sum: sha256.New(), key: "incoming/" + uuid.NewString(),
+		parts: parts{Keeper: k, id: id, sum: sha256.New()}, remote: r, progress: progress,
 		alive: time.AfterFunc(k.stall, func() { cancel(errStalled) }),
 	}
 	defer d.alive.Stop()
@@ -62,59 +62,123 @@ var errStalled = errors.New("the provider sends nothing")
 
 // download is one on its way into the bucket.
 type download struct {
-	*Keeper
+	parts
 
 	remote   pipeline.Remote
 	progress func(int64)
-	key      string // of the unfinished object
-	sum      hash.Hash
-	size     int64
 	alive    *time.Timer // ends the download unless it is wound up again
 }
 
 func (d *download) run(ctx context.Context) (pipeline.File, error) {
-	resp, err := d.getter.Get(ctx, d.remote, http.Header{"Accept": {"application/pdf, */*;q=0.5"}})
+	resp, err := d.begin(ctx)
 	if err != nil {
 		return pipeline.File{}, err
 	}
-	file, err := d.begun(resp)
-	if err != nil {
-		resp.Body.Close()
-		return pipeline.File{}, err
+	defer d.drop()
+	if resp != nil {
+		if err := d.fill(ctx, resp); err != nil {
+			return pipeline.File{}, err
+		}
 	}
-	// Cancelling a writer's context is what undoes it.
-	writing, undo := context.WithCancel(ctx)
-	defer undo()
-	w, err := d.bucket.NewWriter(writing, d.key, &blob.WriterOptions{ContentType: file.ContentType})
-	if err != nil {
-		resp.Body.Close()
-		return pipeline.File{}, bucketError(err)
-	}
-	if err := d.fill(ctx, w, resp); err != nil {
-		undo()
-		w.Close() // it says that it was undone, as it was to be
-		return pipeline.File{}, err
-	}
-	if err := w.Close(); err != nil {
-		return pipeline.File{}, bucketError(err)
-	}
-	file.Size, file.SHA256 = d.size, hex.EncodeToString(d.sum.Sum(nil))
-	return file, d.settle(ctx, file.SHA256)
+	d.alive.Stop() // what is left is between us and the bucket
+	return d.finish(ctx)
 }
 
-// begun judges the answer's head.
-func (d *download) begun(resp *http.Response) (pipeline.File, error) {
-	if err := judge(resp.StatusCode, http.StatusOK); err != nil {
-		return pipeline.File{}, err
+// begin asks for the file, or for what an earlier download did not get of it. No answer is
+// needed where that one got all.
+func (d *download) begin(ctx context.Context) (*http.Response, error) {
+	left, err := d.left(ctx)
+	if err != nil {
+		return nil, err
 	}
-	if resp.ContentLength > d.maxSize {
-		return pipeline.File{}, d.tooLarge()
+	if left.Parts > 0 && left.URL == fingerprint(d.remote.URL) && left.PartSize == d.partSize {
+		if err := d.recall(ctx, left, func() { d.alive.Reset(d.stall) }); err != nil {
+			return nil, err
+		}
 	}
-	return pipeline.File{Name: nameOf(resp, d.remote.URL), ContentType: typeOf(resp.Header)}, nil
+	if d.size > 0 {
+		return d.goOn(ctx)
+	}
+	resp, err := d.getter.Get(ctx, d.remote, http.Header{"Accept": {accept}})
+	if err != nil {
+		return nil, err
+	}
+	return resp, d.begun(resp)
 }
 
-func (d *download) tooLarge() error {
-	return pipeline.Errorf(pipeline.CodeTooLarge, "the document is larger than %d bytes", d.maxSize)
+// goOn asks for the rest of what an earlier download has left. Where the file is another one by
+// now, the answer is all of that one.
+func (d *download) goOn(ctx context.Context) (*http.Response, error) {
+	if d.head.Total > d.maxSize {
+		return nil, d.tooLarge()
+	}
+	if d.size == d.head.Total {
+		return nil, nil //nolint:nilnil // all is there
+	}
+	resp, err := d.ask(ctx)
+	switch {
+	case err != nil:
+		return nil, err
+	case resp.StatusCode == http.StatusOK:
+		if err := d.anew(ctx); err != nil {
+			resp.Body.Close()
+			return nil, err
+		}
+		return resp, d.begun(resp)
+	case resp.StatusCode == http.StatusRequestedRangeNotSatisfiable &&
+		resp.Header.Get("Content-Range") == fmt.Sprintf("bytes */%d", d.size): // there is no more
+		resp.Body.Close()
+		return nil, nil //nolint:nilnil // all is there
+	case resp.StatusCode == http.StatusRequestedRangeNotSatisfiable, // it is shorter than what there was
+		resp.StatusCode == http.StatusPartialContent && !continues(resp.Header.Get("Content-Range"), d.size, d.head.Total):
+		resp.Body.Close()
+		return nil, errors.Join(pipeline.Errorf(pipeline.CodeUnavailable, "the document is not the one that it was"), d.anew(ctx))
+	}
+	if err := judge(resp.StatusCode, http.StatusPartialContent); err != nil {
+		resp.Body.Close()
+		return nil, err
+	}
+	return resp, nil
+}
+
+// begun judges the head of an answer that is to bring all of the file; where it does not, it
+// closes the answer.
+func (d *download) begun(resp *http.Response) error {
+	err := judge(resp.StatusCode, http.StatusOK)
+	if err == nil && resp.ContentLength > d.maxSize {
+		err = d.tooLarge()
+	}
+	if err != nil {
+		resp.Body.Close()
+		return err
+	}
+	d.head = head{
+		URL: fingerprint(d.remote.URL), Same: validator(resp.Header), Total: resp.ContentLength, PartSize: d.partSize,
+		Name: nameOf(resp, d.remote.URL), ContentType: typeOf(resp.Header),
+	}
+	return nil
+}
+
+// validator is what says that a file is still the same, as If-Range takes it: a strong ETag, or a
+// date that the file cannot have changed after without changing it (RFC 9110, section 8.8.2.2).
+// Empty, there is none.
+func validator(h http.Header) string {
+	if tag := h.Get("ETag"); tag != "" && !strings.HasPrefix(tag, "W/") {
+		return tag
+	}
+	modified, err := http.ParseTime(h.Get("Last-Modified"))
+	if err != nil {
+		return ""
+	}
+	now, err := http.ParseTime(h.Get("Date"))
+	if err != nil || now.Sub(modified) < time.Second {
+		return ""
+	}
+	return h.Get("Last-Modified")
+}
+
+func (k *Keeper) tooLarge() error {
+	return pipeline.Errorf(pipeline.CodeTooLarge, "the document is larger than %d bytes", k.maxSize)
 }
 
 // judge an answer. What is not there now may be there later: providers tell of a signature
@@ -131,12 +195,10 @@ func judge(status, want int) error {
 }
 
 // fill writes the body, and goes on where it is cut off.
-func (d *download) fill(ctx context.Context, w io.Writer, resp *http.Response) error {
-	first := resp.Header
-	total := resp.ContentLength // -1: not known
+func (d *download) fill(ctx context.Context, resp *http.Response) error {
 	for resumes := 0; ; resumes++ {
 		before := d.size
-		cut, err := d.copy(w, resp.Body)
+		cut, err := d.copy(ctx, resp.Body)
 		resp.Body.Close()
 		switch {
 		case err != nil:
@@ -150,26 +212,24 @@ func (d *download) fill(ctx context.Context, w io.Writer, resp *http.Response) e
 		case resumes >= maxResumes || resumes > 0 && d.size == before:
 			return pipeline.Errorf(pipeline.CodeUnavailable, "was cut off after %d bytes", d.size)
 		}
-		if resp, err = d.resume(ctx, first, total); err != nil {
+		if resp, err = d.resume(ctx); err != nil {
 			return err
 		}
 	}
 }
 
 // copy reads to the end. Cut says that the body ended before; err, that the download has failed.
-func (d *download) copy(w io.Writer, body io.Reader) (cut, err error) {
+func (d *download) copy(ctx context.Context, body io.Reader) (cut, err error) {
 	buffer := make([]byte, bufferSize)
 	for {
 		n, readErr := body.Read(buffer)
 		if n > 0 {
 			d.alive.Reset(d.stall)
-			d.size += int64(n)
-			if d.size > d.maxSize {
+			if d.size+int64(n) > d.maxSize {
 				return nil, d.tooLarge()
 			}
-			d.sum.Write(buffer[:n]) // never fails
-			if _, err := w.Write(buffer[:n]); err != nil {
-				return nil, bucketError(err)
+			if err := d.write(ctx, buffer[:n]); err != nil {
+				return nil, err
 			}
 			d.progress(d.size)
 		}
@@ -182,20 +242,20 @@ func (d *download) copy(w io.Writer, body io.Reader) (cut, err error) {
 	}
 }
 
-// resume asks for the rest, on the condition that the file is still the same (RFC 9110, section
-// 13.1.5).
-func (d *download) resume(ctx context.Context, first http.Header, total int64) (*http.Response, error) {
+// ask for the rest, on the condition that the file is still the same (RFC 9110, section 13.1.5).
+func (d *download) ask(ctx context.Context) (*http.Response, error) {
+	return d.getter.Get(ctx, d.remote, http.Header{
+		"Range": {fmt.Sprintf("bytes=%d-", d.size)}, "If-Range": {d.head.Same}, "Accept": {accept},
+	})
+}
+
+// resume goes on after the connection was cut.
+func (d *download) resume(ctx context.Context) (*http.Response, error) {
 	cutOff := pipeline.Errorf(pipeline.CodeUnavailable, "was cut off after %d bytes", d.size)
-	same := first.Get("ETag")
-	if same == "" || strings.HasPrefix(same, "W/") {
-		same = first.Get("Last-Modified")
-	}
-	if same == "" {
+	if d.head.Same == "" {
 		return nil, cutOff
 	}
-	resp, err := d.getter.Get(ctx, d.remote, http.Header{
-		"Range": {fmt.Sprintf("bytes=%d-", d.size)}, "If-Range": {same}, "Accept": {"application/pdf, */*;q=0.5"},
-	})
+	resp, err := d.ask(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -207,7 +267,7 @@ func (d *download) resume(ctx context.Context, first http.Header, total int64) (
 		resp.Body.Close()
 		return nil, err
 	}
-	if !continues(resp.Header.Get("Content-Range"), d.size, total) {
+	if !continues(resp.Header.Get("Content-Range"), d.size, d.head.Total) {
 		resp.Body.Close()
 		return nil, cutOff
 	}
@@ -222,18 +282,6 @@ func continues(contentRange string, from, total int64) bool {
 	}
 	_, length, _ := strings.Cut(rest, "/")
 	return total < 0 || length == "*" || length == strconv.FormatInt(total, 10)
-}
-
-// settle moves what has come to its place, where it may be already. It is carried through even
-// where the context ends now.
-func (d *download) settle(ctx context.Context, sum string) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patchTime)
-	defer cancel()
-	there, err := d.bucket.Exists(ctx, keyOf(sum))
-	if err == nil && !there {
-		err = d.bucket.Copy(ctx, keyOf(sum), d.key, nil)
-	}
-	return bucketError(errors.Join(err, d.bucket.Delete(ctx, d.key)))
 }
 
 // typeOf the file, without parameters that nobody needs.

@@ -60,7 +60,7 @@ func newOffice(t *testing.T, stall time.Duration, answer http.HandlerFunc) *offi
 
 func (o *office) fetch(t *testing.T) (pipeline.File, error) {
 	t.Helper()
-	return o.keeper.Fetch(t.Context(), pipeline.Remote{URL: o.URL + "/contract.pdf"}, "", func(int64) {})
+	return o.keeper.Fetch(t.Context(), pipeline.Remote{URL: o.URL + "/contract.pdf"}, id, "", func(int64) {})
 }
 
 // files in the folder, whatever their names.
@@ -88,7 +88,10 @@ func send(w io.Writer, b []byte) { _, _ = w.Write(b) }
 
 func flush(w http.ResponseWriter) { _ = http.NewResponseController(w).Flush() }
 
-const ample = time.Minute
+const (
+	ample = time.Minute
+	id    = "1-e24f5a7a-1d6d-4417-8af2-22da3d67d4cc"
+)
 
 func TestFetch(t *testing.T) {
 	t.Parallel()
@@ -99,7 +102,7 @@ func TestFetch(t *testing.T) {
 	})
 	var last int64
 	for _, name := range []string{"", "Cash Agreement (2).pdf"} {
-		file, err := o.keeper.Fetch(t.Context(), pipeline.Remote{URL: o.URL}, name, func(n int64) { last = n })
+		file, err := o.keeper.Fetch(t.Context(), pipeline.Remote{URL: o.URL}, id, name, func(n int64) { last = n })
 		require.NoError(t, err)
 		if name == "" {
 			name = "Agreement.pdf"
@@ -247,7 +250,7 @@ func TestFetch_IsEndedFromOutside(t *testing.T) {
 		cancel()
 		<-r.Context().Done()
 	})
-	_, err := o.keeper.Fetch(ctx, pipeline.Remote{URL: o.URL}, "", func(int64) {})
+	_, err := o.keeper.Fetch(ctx, pipeline.Remote{URL: o.URL}, id, "", func(int64) {})
 	require.Error(t, err)
 	require.Empty(t, o.files(t))
 }

@@ -34,12 +34,18 @@ type Config struct {
 	Getter  Getter        // nil where nothing is fetched, only read
 	MaxSize int64         // bytes; 0 means DefaultMaxSize
 	Stall   time.Duration // how long a provider may send nothing; 0 means a minute
+	// PartSize is how much of a document at most has to be fetched again after a worker was lost,
+	// in bytes; 0 means 8 MiB. A document that is no larger comes in one piece.
+	PartSize int64
 }
 
 // DefaultMaxSize is how large a document may be where nobody says otherwise: 100 MiB.
 const DefaultMaxSize = 100 << 20
 
-const defaultStall = time.Minute
+const (
+	defaultStall    = time.Minute
+	defaultPartSize = 8 << 20
+)
 
 // Keeper keeps documents. It is safe for concurrent use. Close it.
 type Keeper struct {
@@ -47,6 +53,8 @@ type Keeper struct {
 	getter  Getter
 	maxSize int64
 	stall   time.Duration
+
+	partSize int64
 }
 
 // Open prepares a bucket; whether it can be reached shows when it is used.
@@ -61,6 +69,7 @@ func Open(ctx context.Context, cfg Config) (*Keeper, error) {
 	}
 	return &Keeper{
 		bucket: bucket, getter: cfg.Getter, maxSize: cmp.Or(cfg.MaxSize, DefaultMaxSize), stall: cmp.Or(cfg.Stall, defaultStall),
+		partSize: cmp.Or(cfg.PartSize, defaultPartSize),
 	}, nil
 }
 
@@ -113,5 +122,9 @@ func bucketError(err error) error {
 	if gcerrors.Code(err) == gcerrors.NotFound {
 		return fmt.Errorf("%w: %w", pipeline.Errorf(pipeline.CodeNotFound, "there is no such document"), err)
 	}
+	return unavailable(err)
+}
+
+func unavailable(err error) error {
 	return fmt.Errorf("%w: %w", pipeline.Errorf(pipeline.CodeUnavailable, "the bucket of documents cannot be used; try again"), err)
 }

@@ -3,7 +3,8 @@ DROP INDEX idempotency_by_age;
 -- The older engine reads every body. Without what was forgotten it takes news that are older than
 -- those for new ones.
 DELETE FROM inbox WHERE body IS NULL;
-DROP INDEX inbox_to_forget;
+DROP INDEX inbox_to_forget, inbox_of_connection, inbox_of_connection_by_status, connections_of_company;
+CREATE INDEX connections_of_company ON connections (company_id, id);
 ALTER TABLE inbox ALTER body SET NOT NULL;
 
 -- Operational events about documents have no place in the older schema. Events are append-only, so

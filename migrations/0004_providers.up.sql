@@ -12,6 +12,12 @@ ALTER TABLE events DROP CONSTRAINT events_about_somebody,
 
 -- Null: forgotten. What stays of it says that what is older is no news.
 ALTER TABLE inbox ALTER body DROP NOT NULL;
+-- Those that were deleted are looked up by their ids only.
+DROP INDEX connections_of_company;
+CREATE INDEX connections_of_company ON connections (company_id, id) WHERE deleted_at IS NULL;
+-- A connection that says little beside one that says much.
+CREATE INDEX inbox_of_connection ON inbox (connection_id, id);
+CREATE INDEX inbox_of_connection_by_status ON inbox (connection_id, status, id);
 CREATE INDEX inbox_to_forget ON inbox (handled_at) WHERE handled_at IS NOT NULL AND body IS NOT NULL;
 
 -- At its right edge for every request that has a key.

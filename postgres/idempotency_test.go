@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -79,6 +80,13 @@ func TestTarget(t *testing.T) {
 	e, p := next(t, p, pipeline.TypeProposalSent, `{}`)
 	_, err := d.Store.Append(t.Context(), e, idem)
 	require.NoError(t, err)
+	forgotten := pipeline.Idempotency{Key: "forgotten", Fingerprint: "f"}
+	old, p := next(t, p, pipeline.TypeProposalSent, `{}`)
+	old.ID = pipeline.EventID(p.Ref().Stream(), forgotten.Key)
+	_, err = d.Store.Append(t.Context(), old, forgotten)
+	require.NoError(t, err)
+	_, err = d.DB.Exec(`DELETE FROM idempotency WHERE key = 'forgotten'`)
+	require.NoError(t, err)
 
 	for _, test := range []struct {
 		name    string
@@ -90,18 +98,26 @@ func TestTarget(t *testing.T) {
 		code    pipeline.Code
 	}{
 		{name: "a customer", company: 1, stream: c.Ref().Stream(), id: c.ID, want: pipeline.Target{Version: 1, CustomerID: c.ID}},
-		{name: "a proposal", company: 1, stream: p.Ref().Stream(), id: p.ID, want: pipeline.Target{Version: 2, CustomerID: c.ID}},
+		{name: "a proposal", company: 1, stream: p.Ref().Stream(), id: p.ID, want: pipeline.Target{Version: 3, CustomerID: c.ID}},
 		{
 			name: "the request came before", company: 1, stream: p.Ref().Stream(), id: p.ID, idem: idem,
-			want: pipeline.Target{Version: 2, CustomerID: c.ID, EventID: e.ID},
+			want: pipeline.Target{Version: 3, CustomerID: c.ID, EventID: e.ID},
 		},
 		{
 			name: "a new key", company: 1, stream: p.Ref().Stream(), id: p.ID, idem: pipeline.Idempotency{Key: "L"},
-			want: pipeline.Target{Version: 2, CustomerID: c.ID},
+			want: pipeline.Target{Version: 3, CustomerID: c.ID},
 		},
 		{
 			name: "the key of another request", company: 1, stream: p.Ref().Stream(), id: p.ID,
 			idem: pipeline.Idempotency{Key: "K", Fingerprint: "other"}, code: pipeline.CodeIdempotencyKeyReused,
+		},
+		{
+			name: "a key that was forgotten", company: 1, stream: p.Ref().Stream(), id: p.ID, idem: forgotten,
+			want: pipeline.Target{Version: 3, CustomerID: c.ID, EventID: old.ID},
+		},
+		{
+			name: "a key that was forgotten of another entity", company: 1, stream: c.Ref().Stream(), id: c.ID, idem: forgotten,
+			want: pipeline.Target{Version: 1, CustomerID: c.ID},
 		},
 		{name: "unknown", company: 1, stream: "proposal-555", id: 555, code: pipeline.CodeNotFound},
 		{name: "somebody else's", company: other, stream: p.Ref().Stream(), id: p.ID, code: pipeline.CodeNotFound},
@@ -117,4 +133,29 @@ func TestTarget(t *testing.T) {
 			require.Equal(t, test.want, got)
 		})
 	}
+}
+
+func TestPruneIdempotency(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	reserve := func(key string) pipeline.Reservation {
+		r, err := d.Store.Reserve(t.Context(), 1, pipeline.KindCustomer, pipeline.Idempotency{Key: key, Fingerprint: "f"})
+		require.NoError(t, err)
+		return r
+	}
+	for _, key := range []string{"a", "b", "c"} {
+		reserve(key)
+	}
+	_, err := d.DB.Exec(`UPDATE idempotency SET created_at = now() - interval '31 days'`)
+	require.NoError(t, err)
+	young := reserve("d")
+	prune := func() int64 {
+		n, err := d.Store.PruneIdempotency(t.Context(), time.Now().AddDate(0, 0, -30), 2)
+		require.NoError(t, err)
+		return n
+	}
+	require.EqualValues(t, 2, prune(), "a batch")
+	require.EqualValues(t, 1, prune(), "the rest")
+	require.Zero(t, prune())
+	require.Equal(t, young, reserve("d"), "a young one stays")
 }

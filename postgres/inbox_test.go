@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"crypto/sha256"
+	"fmt"
 	"testing"
 	"time"
 
@@ -139,6 +140,68 @@ func TestInbox(t *testing.T) {
 	retried, err := store.RetryInbound(ctx, 1, elsewhere.ID)
 	require.NoError(t, err)
 	require.Equal(t, pipeline.InboundReceived, retried.Status)
+}
+
+// What came to its end long ago goes, a batch at a time; what waits stays. Of what led to something
+// for a proposal there stays just enough to know that what is older is no news.
+func TestPruneInbox(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	ctx, store := t.Context(), d.Store
+	c := newConnection(t, store, "token-1")
+	keep := func(n int, at time.Time) (int64, bool) {
+		in, hash := told(c, uuidOf(2, 7), fmt.Sprintf(`{"n":%d}`, n), at)
+		kept, repeated, err := store.KeepInbound(ctx, in, hash)
+		require.NoError(t, err)
+		return kept.ID, repeated
+	}
+	settled := func(n int, at time.Time, status pipeline.InboundStatus, proposal int64) int64 {
+		id, _ := keep(n, at)
+		require.NoError(t, store.SettleInbound(ctx, id, status, "Jo Bloggs", proposal))
+		return id
+	}
+	settled(1, noon, pipeline.InboundHandled, 5)
+	newest := settled(2, noon.Add(time.Hour), pipeline.InboundHandled, 5)
+	settled(3, noon.Add(-time.Hour), pipeline.InboundIgnored, 5)
+	settled(4, time.Time{}, pipeline.InboundHandled, 6)
+	settled(5, noon, pipeline.InboundUnmatched, 0)
+	settled(6, noon, pipeline.InboundFailed, 0)
+	waiting, _ := keep(7, noon)
+	_, err := d.DB.Exec(`UPDATE inbox SET handled_at = handled_at - interval '91 days', received_at = received_at - interval '91 days'`)
+	require.NoError(t, err)
+	young := settled(8, noon, pipeline.InboundUnmatched, 0)
+	prune := func() int64 {
+		n, err := store.PruneInbox(ctx, time.Now().AddDate(0, 0, -90), 4)
+		require.NoError(t, err)
+		return n
+	}
+	require.EqualValues(t, 4, prune(), "a batch")
+	require.EqualValues(t, 2, prune(), "the rest")
+	require.Zero(t, prune(), "what was emptied is not looked at again")
+	var left []int64
+	require.NoError(t, d.DB.Select(&left, `SELECT id FROM inbox ORDER BY id`))
+	require.Equal(t, []int64{newest, waiting, young}, left)
+	read, err := store.Inbound(ctx, 1, newest)
+	require.NoError(t, err)
+	require.Empty(t, read.Body)
+	require.Empty(t, read.Note)
+	at, err := store.NewestInbound(ctx, 1, 5)
+	require.NoError(t, err)
+	require.Equal(t, noon.Add(time.Hour), at, "what is older is still no news")
+	_, repeated := keep(2, noon.Add(time.Hour))
+	require.True(t, repeated)
+	_, repeated = keep(8, noon)
+	require.True(t, repeated)
+	_, repeated = keep(1, noon)
+	require.False(t, repeated, "it comes anew, and is seen to be old")
+
+	// When something newer has been forgotten too, one row for the proposal is left.
+	newer := settled(9, noon.Add(2*time.Hour), pipeline.InboundHandled, 5)
+	_, err = d.DB.Exec(`UPDATE inbox SET handled_at = now() - interval '91 days' WHERE id = $1`, newer)
+	require.NoError(t, err)
+	require.EqualValues(t, 1, prune())
+	require.Equal(t, 1, count(t, d, `SELECT count(*) FROM inbox WHERE status = 'handled' AND proposal_id = 5 AND id = $1`, newer))
+	require.Zero(t, count(t, d, `SELECT count(*) FROM inbox WHERE id = $1`, newest))
 }
 
 func TestEntitiesByUUID(t *testing.T) {

@@ -30,7 +30,7 @@ const rowsVariable = "DEALWRIGHT_TEST_ROWS"
 const usualRows = 100_000
 
 // bigTables are those that grow with the business; the others a query may read from end to end.
-var bigTables = []string{"events", "deliveries", "attempts", "customers", "proposals", "idempotency"}
+var bigTables = []string{"events", "deliveries", "attempts", "customers", "proposals", "idempotency", "inbox", "documents", "connections"}
 
 // TestPlans runs every query of the package against big tables and looks at the plans that
 // Postgres really chose: none may read a big table from end to end, and none may touch more
@@ -96,6 +96,10 @@ func TestPlans(t *testing.T) {
 		}},
 		{"Target", 10, func() error {
 			_, err := api.Target(ours, 1, "proposal-7", 7, pipeline.Idempotency{Key: "key-5"})
+			return err
+		}},
+		{"Target, its key was forgotten", 10, func() error {
+			_, err := api.Target(ours, 1, "proposal-7", 7, pipeline.Idempotency{Key: "no such key"})
 			return err
 		}},
 		{"EventsAfter", 100, func() error { _, err := api.EventsAfter(ours, "proposal-7", 1, 10); return err }},
@@ -255,6 +259,7 @@ func TestPlans(t *testing.T) {
 	}
 
 	t.Run("formats", func(t *testing.T) { plansOfFormats(t, d, store, plans) })
+	t.Run("providers", func(t *testing.T) { plansOfProviders(t, d, store, api, plans, rows) })
 	t.Run("past", func(t *testing.T) { plansOfThePast(t, d, store, api, plans, big) })
 
 	// These go over all that waits, on purpose; they must still not read what does not.

@@ -41,16 +41,26 @@ func decodeState(state []byte, into any) error {
 }
 
 // Target reads what a command needs to know of its entity before it goes to the workflow, and
-// what an earlier request with the same idempotency key was, in one round trip.
+// what an earlier request with the same idempotency key was, in one round trip. Where the key was
+// forgotten meanwhile, the event is still there, and its id says which key it came from; what else
+// the request said is not compared then.
 func (s *Store) Target(
 	ctx context.Context, companyID int64, stream pipeline.Stream, id int64, idem pipeline.Idempotency,
 ) (pipeline.Target, error) {
-	query := `SELECT t.version, t.id AS customer_id, t.state ? 'erased' AS erased, i.fingerprint, i.event_id FROM customers t`
-	if stream.Kind() == pipeline.KindProposal {
-		query = `SELECT t.version, t.customer_id, t.state ? 'erased' AS erased, i.fingerprint, i.event_id FROM proposals t`
+	customer := "customer_id"
+	if stream.Kind() == pipeline.KindCustomer {
+		customer = "id AS customer_id"
 	}
-	query += ` LEFT JOIN idempotency i ON i.company_id = $2 AND i.scope = $3 AND i.key = $4
+	query := `SELECT t.version, t.` + customer + `, t.state ? 'erased' AS erased, i.fingerprint,
+			coalesce(i.event_id, e.id) AS event_id
+		FROM ` + projectionTable(stream.Kind()) + ` t
+		LEFT JOIN idempotency i ON i.company_id = $2 AND i.scope = $3 AND i.key = $4
+		LEFT JOIN events e ON i.key IS NULL AND e.id = $5 AND e.company_id = $2
 		WHERE t.id = $1 AND t.company_id = $2`
+	var event string
+	if idem.Key != "" {
+		event = pipeline.EventID(stream, idem.Key)
+	}
 	var row struct {
 		Version     int64          `db:"version"`
 		CustomerID  int64          `db:"customer_id"`
@@ -58,7 +68,7 @@ func (s *Store) Target(
 		Fingerprint sql.NullString `db:"fingerprint"`
 		EventID     sql.NullString `db:"event_id"`
 	}
-	err := s.get(ctx, &row, string(stream.Kind()), query, id, companyID, idem.Scope, idem.Key)
+	err := s.get(ctx, &row, string(stream.Kind()), query, id, companyID, idem.Scope, idem.Key, event)
 	if err != nil {
 		return pipeline.Target{}, err
 	}

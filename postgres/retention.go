@@ -47,3 +47,35 @@ func (s *Store) PruneDeliveries(ctx context.Context, before time.Time, limit int
 		)
 		DELETE FROM deliveries WHERE id IN (SELECT id FROM old) AND status NOT IN ('pending', 'held')`, before, limit)
 }
+
+// PruneInbox forgets what providers said that came to its end before a time: handled, ignored,
+// unmatched or failed. It says how many it forgot, at most limit.
+//
+// Of what led to something for a proposal, the newest keeps its row without its body. It is what
+// tells news that are older, and are sent again for whatever reason, from new ones.
+func (s *Store) PruneInbox(ctx context.Context, before time.Time, limit int) (int64, error) {
+	return s.execPlanned(ctx, "prune inbox", `WITH old AS MATERIALIZED (
+			SELECT o.id, o.company_id, o.proposal_id, o.date_updated IS NOT NULL AND o.status = 'handled' AND NOT EXISTS (
+				SELECT FROM inbox n WHERE n.company_id = o.company_id AND n.proposal_id = o.proposal_id AND n.status = 'handled'
+				  AND (n.date_updated, n.id) > (o.date_updated, o.id)) AS newest
+			FROM (SELECT * FROM inbox WHERE handled_at < $1 AND body IS NOT NULL ORDER BY handled_at LIMIT $2) o
+		), gone AS (
+			DELETE FROM inbox WHERE id IN (SELECT id FROM old WHERE NOT newest) AND handled_at < $1 RETURNING id
+		), outdated AS (
+			DELETE FROM inbox s USING old o WHERE o.newest AND s.company_id = o.company_id AND s.proposal_id = o.proposal_id
+			  AND s.status = 'handled' AND s.body IS NULL AND s.id <> o.id
+		), emptied AS (
+			UPDATE inbox SET body = NULL, note = '' WHERE id IN (SELECT id FROM old WHERE newest) AND handled_at < $1 RETURNING id
+		)
+		SELECT id FROM gone UNION ALL SELECT id FROM emptied`, before, limit)
+}
+
+// PruneIdempotency forgets what callers' idempotency keys from before a time have led to, at most
+// limit of them; it says how many. A transition is not done twice even then: see Target.
+func (s *Store) PruneIdempotency(ctx context.Context, before time.Time, limit int) (int64, error) {
+	return s.execPlanned(ctx, "prune idempotency keys", `WITH old AS MATERIALIZED (
+			SELECT company_id, scope, key FROM idempotency WHERE created_at < $1 ORDER BY created_at LIMIT $2
+		)
+		DELETE FROM idempotency i USING old
+		WHERE i.company_id = old.company_id AND i.scope = old.scope AND i.key = old.key AND i.created_at < $1`, before, limit)
+}

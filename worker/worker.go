@@ -43,8 +43,13 @@ type Config struct {
 	// Versions is nil where Temporal does not know any.
 	Versions *Versions
 
-	KeepAttempts   time.Duration // 0 means activities.DefaultKeepAttempts
-	KeepDeliveries time.Duration // 0 means activities.DefaultKeepDeliveries
+	// Incoming is where documents arrive.
+	Incoming activities.IncomingStore
+
+	KeepAttempts    time.Duration // 0 means activities.DefaultKeepAttempts
+	KeepDeliveries  time.Duration // 0 means activities.DefaultKeepDeliveries
+	KeepInbox       time.Duration // 0 means activities.DefaultKeepInbox
+	KeepIdempotency time.Duration // 0 means activities.DefaultKeepIdempotency
 }
 
 // The tuning. A slot is cheap while it waits for Postgres or a partner, so there are many;
@@ -135,8 +140,11 @@ func register(r worker.Registry, cfg Config, gate *activities.Gate) {
 	r.RegisterActivity(&activities.Inbox{Store: cfg.Store, Commander: cfg.Engine, Starter: cfg.Engine})
 	r.RegisterActivity(&activities.Documents{Store: cfg.Store, Fetcher: cfg.Fetcher, Commander: cfg.Engine, Starter: cfg.Engine, Waker: cfg.Engine})
 	r.RegisterActivity(&activities.Retention{
-		Store:          cfg.Store,
-		KeepAttempts:   cmp.Or(cfg.KeepAttempts, activities.DefaultKeepAttempts),
-		KeepDeliveries: cmp.Or(cfg.KeepDeliveries, activities.DefaultKeepDeliveries),
+		Store:           cfg.Store,
+		Incoming:        cfg.Incoming,
+		KeepAttempts:    cmp.Or(cfg.KeepAttempts, activities.DefaultKeepAttempts),
+		KeepDeliveries:  cmp.Or(cfg.KeepDeliveries, activities.DefaultKeepDeliveries),
+		KeepInbox:       cmp.Or(cfg.KeepInbox, activities.DefaultKeepInbox),
+		KeepIdempotency: cmp.Or(cfg.KeepIdempotency, activities.DefaultKeepIdempotency),
 	})
 }

@@ -170,7 +170,7 @@ func sendTest(ctx workflow.Context, in activities.SendTestInput) (activities.Sen
 // prune goes on where it was: each batch is a statement of its own.
 func prune(ctx workflow.Context) (activities.PruneResult, error) {
 	o := workflow.ActivityOptions{
-		Summary:             "forget attempts and deliveries that were kept long enough",
+		Summary:             "forget what was kept long enough",
 		StartToCloseTimeout: 10 * time.Minute, // 5 of work, and the last statement
 		HeartbeatTimeout:    time.Minute,
 		RetryPolicy: &temporal.RetryPolicy{

@@ -42,6 +42,9 @@ type Config struct {
 	MaxRequests    int           `env:"DEALWRIGHT_MAX_REQUESTS"    envDefault:"256"`  // at work at a time
 	MaxConnections int           `env:"DEALWRIGHT_MAX_CONNECTIONS" envDefault:"4096"` // of clients
 	Version        string        `env:"-"`
+
+	KeepInbox       time.Duration `env:"DEALWRIGHT_KEEP_INBOX"       envDefault:"2160h"` // what providers sent; 90 days
+	KeepIdempotency time.Duration `env:"DEALWRIGHT_KEEP_IDEMPOTENCY" envDefault:"720h"`  // keys; 30 days
 }
 
 // defaultConnections is what MaxConnections is where it was not read from the environment.
@@ -60,20 +63,26 @@ func ReadConfig(version string) (Config, error) {
 // every webhook that stumbles, or leave nothing to look into when a partner asks.
 const minSpan = time.Second
 
+// minIdempotency: a key that is forgotten while its caller still tries does the thing twice.
+const minIdempotency = 24 * time.Hour
+
 // checkSpans says which of the spans that were read cannot be meant. It is not part of
 // CheckValues: in a Config that was made otherwise, a zero span stands for the default.
 func (c Config) checkSpans() error {
 	var wrong []error
 	for _, s := range []struct {
-		name string
-		is   time.Duration
+		name  string
+		is    time.Duration
+		least time.Duration
 	}{
-		{"DEALWRIGHT_DISABLE_AFTER", c.DisableAfter},
-		{"DEALWRIGHT_KEEP_ATTEMPTS", c.KeepAttempts},
-		{"DEALWRIGHT_KEEP_DELIVERIES", c.KeepDeliveries},
+		{"DEALWRIGHT_DISABLE_AFTER", c.DisableAfter, minSpan},
+		{"DEALWRIGHT_KEEP_ATTEMPTS", c.KeepAttempts, minSpan},
+		{"DEALWRIGHT_KEEP_DELIVERIES", c.KeepDeliveries, minSpan},
+		{"DEALWRIGHT_KEEP_INBOX", c.KeepInbox, minSpan},
+		{"DEALWRIGHT_KEEP_IDEMPOTENCY", c.KeepIdempotency, minIdempotency},
 	} {
-		if s.is < minSpan {
-			wrong = append(wrong, fmt.Errorf("%s has to be %s or more, not %s", s.name, minSpan, pipeline.Duration(s.is)))
+		if s.is < s.least {
+			wrong = append(wrong, fmt.Errorf("%s has to be %s or more, not %s", s.name, pipeline.Duration(s.least), pipeline.Duration(s.is)))
 		}
 	}
 	if c.KeepAttempts > c.KeepDeliveries {

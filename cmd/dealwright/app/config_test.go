@@ -15,6 +15,8 @@ func TestSpansAreRead(t *testing.T) {
 	require.Equal(t, 5*24*time.Hour, cfg.DisableAfter)
 	require.Equal(t, 30*24*time.Hour, cfg.KeepAttempts)
 	require.Equal(t, 90*24*time.Hour, cfg.KeepDeliveries)
+	require.Equal(t, 90*24*time.Hour, cfg.KeepInbox)
+	require.Equal(t, 30*24*time.Hour, cfg.KeepIdempotency)
 
 	t.Setenv("DEALWRIGHT_DISABLE_AFTER", "36h30m")
 	t.Setenv("DEALWRIGHT_KEEP_ATTEMPTS", "1s")
@@ -38,6 +40,10 @@ func TestSpansThatCannotBeMeantAreRefused(t *testing.T) {
 		"nothing": {
 			map[string]string{"DEALWRIGHT_DISABLE_AFTER": "0", "DEALWRIGHT_KEEP_ATTEMPTS": "-1h"},
 			[]string{"DEALWRIGHT_DISABLE_AFTER has to be 1s or more, not 0s", "DEALWRIGHT_KEEP_ATTEMPTS has to be 1s or more, not -1h"},
+		},
+		"kept for too short": {
+			map[string]string{"DEALWRIGHT_KEEP_INBOX": "0s", "DEALWRIGHT_KEEP_IDEMPOTENCY": "1h"},
+			[]string{"DEALWRIGHT_KEEP_INBOX has to be 1s or more, not 0s", "DEALWRIGHT_KEEP_IDEMPOTENCY has to be 24h or more, not 1h"},
 		},
 		"attempts without deliveries": {
 			map[string]string{"DEALWRIGHT_KEEP_DELIVERIES": "240h"},

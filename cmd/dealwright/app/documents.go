@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"time"
 
 	_ "gocloud.dev/blob/azureblob" // azblob://
 	_ "gocloud.dev/blob/gcsblob"   // gs://
@@ -23,8 +24,14 @@ func openDocuments(cfg Config, targets *webhook.Targets) (*documents.Keeper, err
 	})
 }
 
-// fetcher keeps documents; without a bucket they wait until there is one.
-func (p *Process) fetcher() activities.Fetcher {
+// keeper of documents, for those who fetch them and those who clear up behind them.
+type keeper interface {
+	activities.Fetcher
+	activities.IncomingStore
+}
+
+// keeper keeps documents; without a bucket they wait until there is one.
+func (p *Process) keeper() keeper {
 	if p.documents != nil {
 		return p.documents
 	}
@@ -34,7 +41,13 @@ func (p *Process) fetcher() activities.Fetcher {
 
 type nowhere struct{}
 
+// Forget has nothing to remove.
+func (nowhere) Forget(context.Context, string) error { return nil }
+
+// PruneIncoming has nothing to remove.
+func (nowhere) PruneIncoming(context.Context, time.Time, int) (int64, error) { return 0, nil }
+
 // Fetch fails until the operator has set where to.
-func (nowhere) Fetch(context.Context, pipeline.Remote, string, func(int64)) (pipeline.File, error) {
+func (nowhere) Fetch(context.Context, pipeline.Remote, string, string, func(int64)) (pipeline.File, error) {
 	return pipeline.File{}, pipeline.Errorf(pipeline.CodeUnavailable, "DEALWRIGHT_DOCUMENTS is not set: there is no bucket for documents")
 }
