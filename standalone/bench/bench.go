@@ -16,6 +16,7 @@ const (
 	nameDelay      = "delay"
 	nameNeighbours = "neighbours"
 	nameReplay     = "replay"
+	nameOverload   = "overload"
 )
 
 // fanOut is how many webhooks hear of every event, and delay how long that endpoint takes to answer.
@@ -147,6 +148,11 @@ func (b *bench) run(ctx context.Context) (results, error) {
 	}
 	if b.options.wants(nameReplay) {
 		if err := b.measureReplay(ctx, &out); err != nil {
+			return out, err
+		}
+	}
+	if b.options.wants(nameOverload) {
+		if err := b.measureOverload(ctx, &out); err != nil {
 			return out, err
 		}
 	}

@@ -148,14 +148,24 @@ func (c *engineCaller) createProposal(ctx context.Context) (transition, error) {
 
 func proposalMoves(body string) func(c *engineCaller, ctx context.Context) (transition, error) {
 	return func(c *engineCaller, ctx context.Context) (transition, error) {
-		var answer struct {
-			Event struct {
-				Stream     string    `json:"stream"`
-				Seq        int64     `json:"seq"`
-				RecordedAt time.Time `json:"recorded_at"`
-			} `json:"event"`
-		}
+		var answer json.RawMessage
 		err := c.engine.post(ctx, fmt.Sprintf("/v1/proposals/%d/transitions", c.proposal), body, &answer)
-		return transition{event: eventName(answer.Event.Stream, answer.Event.Seq), recorded: answer.Event.RecordedAt}, err
+		if err != nil {
+			return transition{}, err
+		}
+		return movedIn(answer)
 	}
+}
+
+// movedIn reads the answer to a transition.
+func movedIn(content []byte) (transition, error) {
+	var answer struct {
+		Event struct {
+			Stream     string    `json:"stream"`
+			Seq        int64     `json:"seq"`
+			RecordedAt time.Time `json:"recorded_at"`
+		} `json:"event"`
+	}
+	err := json.Unmarshal(content, &answer)
+	return transition{event: eventName(answer.Event.Stream, answer.Event.Seq), recorded: answer.Event.RecordedAt}, err
 }

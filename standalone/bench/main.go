@@ -4,6 +4,7 @@
 //	make bench
 //	cd standalone && go run ./bench -rounds 5 -seconds 20
 //	cd standalone && go run ./bench -only fanout,replay
+//	cd standalone && go run ./bench -only overload
 //
 // It starts a standalone of its own as a separate process, with everything in a temporary folder, and ends it. Rounds of
 // the two alternate and medians are shown, since other work on the machine would otherwise fall on one of them. The table
@@ -41,14 +42,16 @@ type options struct {
 	seconds int
 	clients int
 	rate    int
-	only    []string // empty: everything
-	binary  string
+	// overload is how many seconds of it.
+	overload int
+	only     []string // empty: everything
+	binary   string
 }
 
 func (o options) duration() time.Duration { return time.Duration(o.seconds) * time.Second }
 
 // measurements are all that can be measured, in the order in which it is.
-var measurements = []string{nameBare, nameEngine, nameFanOut, nameDelay, nameNeighbours, nameReplay}
+var measurements = []string{nameBare, nameEngine, nameFanOut, nameDelay, nameNeighbours, nameReplay, nameOverload}
 
 // wants tells whether something is to be measured.
 func (o options) wants(name string) bool { return len(o.only) == 0 || slices.Contains(o.only, name) }
@@ -82,6 +85,7 @@ func readOptions(args []string) (options, error) {
 	flags.IntVar(&o.seconds, "seconds", 15, "how long each measurement lasts")
 	flags.IntVar(&o.clients, "clients", 16, "concurrent clients")
 	flags.IntVar(&o.rate, "rate", 20, "transitions per second where latency is measured, all clients together")
+	flags.IntVar(&o.overload, "overload-seconds", 60, "how long the overload lasts")
 	flags.Func("only", "measure only these, with commas between them: "+strings.Join(measurements, ", "), func(list string) error {
 		o.only = strings.Split(list, ",")
 		return nil
@@ -90,8 +94,8 @@ func readOptions(args []string) (options, error) {
 	if err := flags.Parse(args); err != nil {
 		return o, fmt.Errorf("read flags: %w", err)
 	}
-	if o.rounds < 1 || o.seconds < 1 || o.clients < 1 || o.rate < 1 {
-		return o, errors.New("-rounds, -seconds, -clients and -rate have to be 1 or more")
+	if o.rounds < 1 || o.seconds < 1 || o.clients < 1 || o.rate < 1 || o.overload < 1 {
+		return o, errors.New("-rounds, -seconds, -clients, -rate and -overload-seconds have to be 1 or more")
 	}
 	for _, name := range o.only {
 		if !slices.Contains(measurements, name) {

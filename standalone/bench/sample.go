@@ -62,6 +62,7 @@ type results struct {
 	samples    map[string]map[string][]sample
 	neighbours []neighbours
 	replays    []replayed
+	overloads  []overloaded
 }
 
 func (r results) add(subject, load string, s sample) {

@@ -29,6 +29,7 @@ func (r results) print(out io.Writer, o options, load string) error {
 		runtime.NumCPU(), load, o.clients, o.rounds, o.seconds)
 	r.subjects(w, o)
 	r.delivery(w)
+	r.overload(w)
 	r.verdict(w, o)
 	if err := w.Flush(); err != nil {
 		return fmt.Errorf("print the table: %w", err)
