@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"encoding/json"
 	"encoding/xml"
 	"fmt"
@@ -122,7 +121,6 @@ func (s *Server) createHook(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	w.Signing.Secret = in["secret"]
 	if w, err = s.subscribe(c.Request.Context(), w); err != nil {
 		return err
 	}
@@ -161,25 +159,10 @@ func (s *Server) changeHook(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	ctx := c.Request.Context()
-	if _, err := s.changeWebhook(ctx, w, in.apply); err != nil {
-		return err
-	}
-	if err := s.changeHookSecret(ctx, w, in); err != nil {
+	if _, err := s.changeWebhook(c.Request.Context(), w, in.apply); err != nil {
 		return err
 	}
 	return answerSolve360(c, http.StatusOK, solve360Done{Status: solve360Success})
-}
-
-// changeHookSecret replaces the secret at once, since Solve360's deliveries have one signature.
-// An empty one means that there is none from now on.
-func (s *Server) changeHookSecret(ctx context.Context, w pipeline.Webhook, in solve360Fields) error {
-	secret, given := in["secret"]
-	if !given || secret == w.Signing.Secret {
-		return nil
-	}
-	_, _, _, err := s.store.RotateSecret(ctx, w.CompanyID, w.ID, secret, 0, pipeline.Idempotency{}) //nolint:dogsled // they are known
-	return err
 }
 
 // deleteHook answers DELETE /hooks/{id}.

@@ -30,8 +30,9 @@ var solve360Longest = map[string]int{
 // solve360Root is the element around the fields.
 const solve360Root = "request"
 
-// apply gives the webhook with what the fields say, but for the secret; what they leave out
-// stays.
+// apply gives the webhook with what the fields say; what they leave out stays. A secret is replaced
+// at once, since Solve360's deliveries have one signature; an empty one means that there is none
+// from now on.
 func (f solve360Fields) apply(w pipeline.Webhook) (pipeline.Webhook, error) {
 	var errs [6]error
 	if id, given := f["id"]; given && id != strconv.FormatInt(w.ID, 10) {
@@ -48,6 +49,9 @@ func (f solve360Fields) apply(w pipeline.Webhook) (pipeline.Webhook, error) {
 	}
 	if title, given := f["title"]; given {
 		w.Description = pipeline.Text(title)
+	}
+	if secret, given := f["secret"]; given {
+		w.Signing.Secret = secret
 	}
 	for name, into := range map[string]*string{
 		"event": &w.EventName, "constrainttype": &w.Constraint, "contenttype": &w.ContentType, "url": &w.URL,

@@ -115,6 +115,40 @@ func TestWebhookBegins(t *testing.T) {
 	require.EqualValues(t, pipeline.DisabledByHand, off.DisabledReason)
 }
 
+// A secret is replaced together with other settings, or neither is.
+func TestUpdateWebhook_ReplacesTheSecret(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	w := newWebhook(t, d.Store, 1, []string{"*"})
+	_, _, _, err := d.Store.RotateSecret(t.Context(), 1, w.ID, "whsec_bmV3", 24*time.Hour, noKey)
+	require.NoError(t, err)
+	_, _, err = d.Store.UpdateWebhook(t.Context(), 1, w.ID, func(w pipeline.Webhook) (pipeline.Webhook, error) {
+		w.Description = "T"
+		return w, nil
+	})
+	require.NoError(t, err)
+	read, err := d.Store.Webhook(t.Context(), 1, 0, w.ID)
+	require.NoError(t, err)
+	require.Equal(t, "whsec_bmV3", read.Signing.Secret)
+	require.NotEmpty(t, read.Signing.PreviousSecret, "what was not changed stays")
+
+	changed, _, err := d.Store.UpdateWebhook(t.Context(), 1, w.ID, func(w pipeline.Webhook) (pipeline.Webhook, error) {
+		w.Description, w.Signing.Secret = "U", "whsec_bGFzdA"
+		return w, nil
+	})
+	require.NoError(t, err)
+	require.Equal(t, pipeline.Text("U"), changed.Description)
+	require.Equal(t, pipeline.Signing{Secret: "whsec_bGFzdA", Seed: w.Signing.Seed}, changed.Signing)
+	_, _, err = d.Store.UpdateWebhook(t.Context(), 1, w.ID, func(w pipeline.Webhook) (pipeline.Webhook, error) {
+		w.Signing.Secret = "whsec_"
+		return w, pipeline.Invalid(pipeline.FieldError{Detail: "is refused"})
+	})
+	requireCode(t, pipeline.CodeInvalid, err)
+	read, err = d.Store.Webhook(t.Context(), 1, 0, w.ID)
+	require.NoError(t, err)
+	require.Equal(t, changed.Signing, read.Signing)
+}
+
 func TestRotateSecret(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)

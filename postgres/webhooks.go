@@ -384,8 +384,8 @@ func (s *Store) Webhooks(ctx context.Context, companyID, partnerKey int64, page 
 	return out, nil
 }
 
-// UpdateWebhook writes what f makes of a webhook: all but its format, where it begins and what
-// it signs with. f gets the webhook as it stands, and nobody else changes it meanwhile; what f
+// UpdateWebhook writes what f makes of a webhook: all but its format, where it begins and the keys
+// that it signs with. Its secret it may replace, at once and without an overlap. f gets the webhook as it stands, and nobody else changes it meanwhile; what f
 // refuses is not written. Where it was switched off, what is pending becomes held (but see
 // keepsWhileOff), and webhook.disabled is recorded; where it was switched on, or its URL is
 // another, its health begins anew, and what is held becomes due, as does what was parked where
@@ -441,6 +441,9 @@ func (s *Store) change(
 		}
 		after := asSwitched(before, wanted)
 		if err := s.writeWebhook(ctx, tx, after); err != nil {
+			return err
+		}
+		if err := s.replaceSecret(ctx, tx, before, after); err != nil {
 			return err
 		}
 		if resumed, err = beginAnew(ctx, tx, before, after); err != nil {
@@ -516,6 +519,15 @@ func (s *Store) writeWebhook(ctx context.Context, tx transaction, w pipeline.Web
 		milliseconds(w.RetrySchedule), time.Duration(w.Timeout).Milliseconds(), nullRate(w.RateLimit), w.MaxConcurrency,
 		w.Active, nullText(string(w.DisabledReason)), string(w.Description),
 		nullText(w.ContentType), nullText(w.EventName), nullText(w.Constraint), nullText(w.Method), nullText(w.Topic()))
+	return err
+}
+
+func (s *Store) replaceSecret(ctx context.Context, tx transaction, before, after pipeline.Webhook) error {
+	if before.Signing.Secret == after.Signing.Secret {
+		return nil
+	}
+	_, err := tx.ExecContext(ctx, `UPDATE webhooks SET secret = $2, previous_secret = NULL, previous_until = NULL WHERE id = $1`,
+		after.ID, s.sealer.Seal(after.Signing.Secret))
 	return err
 }
 
