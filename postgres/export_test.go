@@ -74,3 +74,14 @@ func OpenSilent(url string, silence time.Duration) (*Store, error) {
 	c.silence = silence
 	return newStore(sqlx.NewDb(sql.OpenDB(c), "postgres"), nil, 0), nil
 }
+
+// SealedColumns names what a rotation of the encryption key seals anew: table.column.
+func SealedColumns() []string {
+	var all []string
+	for _, t := range sealedTables {
+		for _, column := range t.columns {
+			all = append(all, t.name+"."+column)
+		}
+	}
+	return all
+}

@@ -29,7 +29,7 @@ func Command(version string) *cobra.Command {
 	root.AddCommand(
 		apiCommand(version), workerCommand(version), migrateCommand(version), keyCommand(version),
 		companyCommand(version), rebuildCommand(version), healthCommand(version),
-		promoteCommand(version), recoverCommand(version),
+		promoteCommand(version), recoverCommand(version), rotateCommand(version),
 	)
 	return root
 }
