@@ -70,6 +70,9 @@ func secretIn(c *gin.Context) (string, error) {
 	if d := dialectOf(c); d != nil {
 		return d.secret(c.Request)
 	}
+	if isCodec(c) {
+		return codecSecret(c.Request)
+	}
 	return bearer(c.Request)
 }
 

@@ -70,7 +70,11 @@ func (s *Server) fail(c *gin.Context, err error) {
 		d.fail(c, p)
 		return
 	}
-	explainStatus(c, p.Status, bearerChallenge)
+	challenge := bearerChallenge
+	if c.FullPath() == codecRoot+"login" {
+		challenge = basicChallenge
+	}
+	explainStatus(c, p.Status, challenge)
 	writeAs(c, p.Status, contentTypeProblem, p)
 }
 

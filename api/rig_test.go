@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/converter"
 
 	"github.com/dealwright/dealwright/api"
 	"github.com/dealwright/dealwright/pipeline"
@@ -27,6 +28,9 @@ const (
 	partner2 = "dw_partner2"
 	stranger = "dw_stranger" // admin of company 2
 )
+
+// uiOrigin is where the Temporal UI is.
+const uiOrigin = "https://temporal.example"
 
 // rig is an API on fakes.
 type rig struct {
@@ -50,6 +54,7 @@ func newRig(tb testing.TB) *rig {
 	r := &rig{t: tb, store: store, engine: &fakeEngine{store: store}, logged: &logBuffer{}}
 	server, err := api.New(api.Config{
 		Store: store, Engine: r.engine, Targets: fakeTargets{}, Documents: fakeBucket{}, Version: "v1.2.3",
+		Payloads: converter.NewZlibCodec(converter.ZlibCodecOptions{AlwaysEncode: true}), UIOrigins: []string{uiOrigin},
 		Logger: slog.New(slog.NewJSONHandler(r.logged, nil)), Now: func() time.Time { return now },
 	})
 	require.NoError(tb, err)

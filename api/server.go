@@ -9,6 +9,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.temporal.io/sdk/converter"
 
 	"github.com/dealwright/dealwright/pipeline"
 )
@@ -20,6 +21,9 @@ type Config struct {
 	Targets Targets
 	// Documents is where signed documents are kept; nil: there are none to be had here.
 	Documents Documents
+	// Payloads is what encrypts what goes to Temporal; nil: there is no codec endpoint.
+	Payloads  converter.PayloadCodec
+	UIOrigins []string             // of the Temporal UI, whose pages may ask the codec endpoint
 	Logger    *slog.Logger         // nil: nothing is logged
 	Registry  *prometheus.Registry // what /metrics shows, and where our own metrics go; nil: a new one
 	Version   string
@@ -33,6 +37,8 @@ type Server struct {
 	engine    Engine
 	targets   Targets
 	documents Documents
+	payloads  converter.PayloadCodec
+	uiOrigins []string
 	logger    *slog.Logger
 	registry  *prometheus.Registry
 	version   string
@@ -55,6 +61,7 @@ type Server struct {
 func New(cfg Config) (*Server, error) {
 	s := &Server{
 		store: cfg.Store, engine: cfg.Engine, targets: cfg.Targets, documents: cfg.Documents,
+		payloads: cfg.Payloads, uiOrigins: cfg.UIOrigins,
 		logger: cfg.Logger, registry: cfg.Registry, version: cfg.Version, now: cfg.Now,
 		watcher:  newWatcher(cfg.Store.LastPosition),
 		origins:  http.NewCrossOriginProtection(),
@@ -121,7 +128,7 @@ func (s *Server) Routes() []Route {
 	deliveries := append([]string{"webhook_id", "status", "event_id"}, paged...)
 	gaps := append([]string{"after", "until"}, paged...)
 	feed := []string{"after", "types", "limit", "wait"}
-	return append(append(compatRoutes(s), s.contractRoutes()...), []Route{
+	return append(slices.Concat(compatRoutes(s), s.contractRoutes(), s.codecRoutes()), []Route{
 		{http.MethodPost, "/v1/customers", drivers, nil, s.createCustomer},
 		{http.MethodGet, "/v1/customers", drivers, customers, s.listCustomers},
 		{http.MethodGet, "/v1/customers/:id", drivers, nil, s.getCustomer},
@@ -212,7 +219,7 @@ func (s *Server) newRouter() *gin.Engine {
 	router.RedirectTrailingSlash = false
 	router.RedirectFixedPath = false
 	router.HandleMethodNotAllowed = true
-	router.Use(nameRequest, s.observe, s.survive, secure, s.refuseForgeries)
+	router.Use(nameRequest, s.observe, s.survive, secure, s.admitUI, s.refuseForgeries)
 	for _, route := range s.Routes() {
 		router.Handle(route.Method, route.Path, s.serve(route))
 	}

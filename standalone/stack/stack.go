@@ -87,7 +87,12 @@ func (s *Stack) startTemporal(ctx context.Context) error {
 		s.ready.Temporal = s.options.TemporalAddress
 		return nil
 	}
+	payloads, err := app.PayloadCodec(s.options.App)
+	if err != nil {
+		return err
+	}
 	server, err := temporalserver.Start(ctx, temporalserver.Options{
+		Codec: payloads,
 		Dir: filepath.Join(s.options.Data, "temporal"), Port: s.options.TemporalPort, UIPort: s.options.UIPort,
 		MetricsPort: s.options.MetricsPort, RenewAfter: s.options.TemporalRenewAfter, Logger: s.options.Logger,
 	})

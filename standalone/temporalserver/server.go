@@ -14,12 +14,14 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"path/filepath"
 	"strconv"
 	"sync"
 	"time"
 
 	uiserver "github.com/temporalio/ui-server/v2/server"
+	"go.temporal.io/sdk/converter"
 	"go.temporal.io/server/temporal"
 )
 
@@ -62,7 +64,10 @@ type Options struct {
 	// tests, where so many events would take long.
 	RenewAfter int
 
-	// CodecEndpoint is where browsers find the service that decodes payloads for the UI. Empty for none.
+	// Codec decodes payloads for the UI. Nil for none.
+	Codec converter.PayloadCodec
+
+	// CodecEndpoint is where browsers find a service that does, where Codec is nil. Empty for none.
 	CodecEndpoint string
 
 	// Logger gets Temporal's warnings and errors. Default: slog.Default().
@@ -117,6 +122,7 @@ type Server struct {
 	temporal temporal.Server
 	phase    *phase
 	ui       *uiserver.Server
+	codec    *http.Server
 
 	stopping sync.Once
 	stopErr  error
@@ -170,6 +176,11 @@ func (s *Server) finish(ctx context.Context) error {
 	if s.options.NoUI {
 		return nil
 	}
+	if s.options.Codec != nil {
+		if err := s.startCodec(ctx); err != nil {
+			return err
+		}
+	}
 	return s.startUI(ctx)
 }
 
@@ -209,6 +220,9 @@ func (s *Server) stop() error {
 	s.phase.current.Store(stopping)
 	if s.ui != nil {
 		s.ui.Stop()
+	}
+	if s.codec != nil {
+		s.codec.Close()
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- s.temporal.Stop() }()

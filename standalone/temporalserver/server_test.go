@@ -3,7 +3,10 @@ package temporalserver_test
 import (
 	"context"
 	"database/sql"
+	"encoding/base64"
+	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"net"
@@ -21,10 +24,12 @@ import (
 	"go.temporal.io/api/operatorservice/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
 	sdklog "go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
+	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/dealwright/dealwright/standalone/temporalserver"
 )
@@ -205,6 +210,57 @@ func TestUIAndMetricsAnswer(t *testing.T) {
 		require.NoError(t, response.Body.Close())
 		require.Equal(t, http.StatusOK, response.StatusCode, url)
 	}
+}
+
+// The UI's pages, and no others, may have payloads decoded.
+func TestTheUIsCodec(t *testing.T) {
+	t.Parallel()
+	codec := converter.NewZlibCodec(converter.ZlibCodecOptions{AlwaysEncode: true})
+	server := start(t, temporalserver.Options{Dir: t.TempDir(), Codec: codec})
+	browser := http.Client{Timeout: patience}
+	response, err := browser.Get(server.UIURL() + "/api/v1/settings")
+	require.NoError(t, err)
+	var settings struct{ Codec struct{ Endpoint string } }
+	require.NoError(t, json.NewDecoder(response.Body).Decode(&settings))
+	require.NoError(t, response.Body.Close())
+	endpoint := settings.Codec.Endpoint
+	require.Regexp(t, `^http://127\.0\.0\.1:\d+$`, endpoint)
+
+	sealed, err := converter.NewCodecDataConverter(converter.GetDefaultDataConverter(), codec).ToPayloads("draft")
+	require.NoError(t, err)
+	body, err := protojson.Marshal(sealed)
+	require.NoError(t, err)
+	ask := func(method, path, origin, host, body string) *http.Response {
+		request, err := http.NewRequestWithContext(t.Context(), method, endpoint+path, strings.NewReader(body))
+		require.NoError(t, err)
+		request.Header.Set("Origin", origin)
+		request.Host = host
+		response, err := browser.Do(request)
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, response.Body.Close()) })
+		return response
+	}
+	_, port, _ := strings.Cut(strings.TrimPrefix(server.UIURL(), "http://"), ":")
+	for _, origin := range []string{server.UIURL(), "http://localhost:" + port} {
+		require.Equal(t, http.StatusNoContent, ask(http.MethodOptions, "/decode", origin, "", "").StatusCode)
+		decoded := ask(http.MethodPost, "/decode?preserveStorageRefs=true", origin, "", string(body))
+		require.Equal(t, http.StatusOK, decoded.StatusCode)
+		require.Equal(t, origin, decoded.Header.Get("Access-Control-Allow-Origin"))
+		text, err := io.ReadAll(decoded.Body)
+		require.NoError(t, err)
+		require.Contains(t, string(text), base64.StdEncoding.EncodeToString([]byte(`"draft"`)))
+	}
+	for name, refused := range map[string]*http.Response{
+		"another site":         ask(http.MethodPost, "/decode", "http://evil.example", "", string(body)),
+		"no page at all":       ask(http.MethodPost, "/decode", "", "", string(body)),
+		"another name of ours": ask(http.MethodPost, "/decode", server.UIURL(), "evil.example:"+port, string(body)),
+		"a preflight":          ask(http.MethodOptions, "/decode", "http://evil.example", "", ""),
+	} {
+		require.Equal(t, http.StatusForbidden, refused.StatusCode, name)
+		require.Empty(t, refused.Header.Get("Access-Control-Allow-Origin"), name)
+	}
+	require.Equal(t, http.StatusBadRequest,
+		ask(http.MethodPost, "/decode", server.UIURL(), "", `{"payloads":"`+strings.Repeat("x", 5<<20)+`"}`).StatusCode)
 }
 
 func TestAPortInUse(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/url"
 	"os"
 	"reflect"
 	"strings"
@@ -41,6 +42,7 @@ type Config struct {
 	MaxCommands    int           `env:"DEALWRIGHT_MAX_COMMANDS"    envDefault:"64"`   // with Temporal at a time
 	MaxRequests    int           `env:"DEALWRIGHT_MAX_REQUESTS"    envDefault:"256"`  // at work at a time
 	MaxConnections int           `env:"DEALWRIGHT_MAX_CONNECTIONS" envDefault:"4096"` // of clients
+	UIOrigin       string        `env:"DEALWRIGHT_UI_ORIGIN"`                         // of the Temporal UI; several with commas
 	Version        string        `env:"-"`
 
 	KeepInbox       time.Duration `env:"DEALWRIGHT_KEEP_INBOX"       envDefault:"2160h"` // what providers sent; 90 days
@@ -147,6 +149,9 @@ func (c Config) CheckValues() error {
 			wrong = append(wrong, err)
 		}
 	}
+	if _, err := c.uiOrigins(); err != nil {
+		wrong = append(wrong, err)
+	}
 	if c.MaxConns < 1 {
 		wrong = append(wrong, fmt.Errorf("DEALWRIGHT_MAX_CONNS has to be 1 or more, not %d", c.MaxConns))
 	}
@@ -170,6 +175,22 @@ func (c Config) CheckValues() error {
 		wrong = append(wrong, err)
 	}
 	return errors.Join(wrong...)
+}
+
+// uiOrigins are those of DEALWRIGHT_UI_ORIGIN, as browsers write them.
+func (c Config) uiOrigins() ([]string, error) {
+	var all []string
+	for text := range strings.SplitSeq(c.UIOrigin, ",") {
+		if text = strings.TrimSpace(text); text == "" {
+			continue
+		}
+		u, err := url.Parse(text)
+		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.Scheme+"://"+u.Host != text {
+			return nil, fmt.Errorf("DEALWRIGHT_UI_ORIGIN has to be like https://temporal.example, without a path, not %q", text)
+		}
+		all = append(all, text)
+	}
+	return all, nil
 }
 
 // Logger writes to w in the format and from the level that the environment asks for.

@@ -111,7 +111,16 @@ func (p *Process) ServeAPI(ctx context.Context, l net.Listener, ready func()) er
 	if err := p.bootstrap(ctx); err != nil {
 		return err
 	}
+	payloads, err := PayloadCodec(p.cfg)
+	if err != nil {
+		return err
+	}
+	origins, err := p.cfg.uiOrigins()
+	if err != nil {
+		return err
+	}
 	config := api.Config{
+		Payloads: payloads, UIOrigins: origins,
 		Store: p.api, Engine: p.engine, Targets: p.targets, Logger: p.log, Registry: p.metrics, Version: p.cfg.Version,
 		Limits: api.Limits{Commands: p.cfg.MaxCommands, Requests: p.cfg.MaxRequests},
 	}
