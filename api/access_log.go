@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"log/slog"
 	"net/http"
 	"regexp"
@@ -44,10 +45,14 @@ func (s *Server) observe(c *gin.Context) {
 	if key := caller(c); key.ID != 0 {
 		attrs = append(attrs, slog.Int64("company_id", key.CompanyID), slog.Int64("key_id", key.ID))
 	}
+	level := levelOf(status)
 	if failure, ok := c.Value(failureKey).(error); ok {
 		attrs = append(attrs, slog.Any("error", failure))
+		if errors.Is(failure, errTurnedAway) { // thousands of them are one piece of news, and there are metrics
+			level = slog.LevelInfo
+		}
 	}
-	s.logger.LogAttrs(c.Request.Context(), levelOf(status), "request", attrs...)
+	s.logger.LogAttrs(c.Request.Context(), level, "request", attrs...)
 }
 
 // levelOf: what the caller did wrong is no news to us, what we did wrong is.

@@ -132,7 +132,7 @@ func readAtMost(r *http.Request, most int) ([]byte, error) {
 	if len(body) > most {
 		return nil, tooLarge(r, most)
 	}
-	return body, mine.work(r.Context())
+	return body, mine.goOn(r.Context())
 }
 
 // cutShort: the caller took too long, hung up, or sent less than announced.

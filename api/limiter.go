@@ -2,7 +2,9 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -16,7 +18,8 @@ import (
 type Limits struct {
 	// Commands is how many commands may be with Temporal at a time; 0 means DefaultMaxCommands.
 	Commands int
-	// Requests is how many requests may work on the store at a time; 0 means DefaultMaxRequests.
+	// Requests is how many requests may work on the store at a time, 0 means DefaultMaxRequests. More
+	// than there are connections only wait for one.
 	Requests int
 }
 
@@ -25,7 +28,7 @@ type Limits struct {
 // than serving more at a time.
 const (
 	DefaultMaxCommands = 64
-	DefaultMaxRequests = 256
+	DefaultMaxRequests = 40
 )
 
 // Those that are not for anybody to set.
@@ -39,6 +42,20 @@ const (
 	queuePatience = time.Second
 )
 
+// How the number of places follows what those who have one meet: halved where that takes long,
+// once in shrinkPause at most, and one more for as many as there are that were quick. Places on
+// what is too slow are worse than none: everybody in them is given up before the answer, and what
+// was done for them was done in vain.
+const (
+	slowCommand  = 2 * time.Second
+	quickCommand = time.Second
+	shrinkPause  = time.Second
+	fewestPlaces = 4
+)
+
+// errTurnedAway is in the chain of what a limiter answers.
+var errTurnedAway = errors.New("turned away")
+
 // limiter has so many places. Who comes when all of them are taken waits for one, but not for
 // long, and only while no more than there are places wait already: more of them would wait in
 // vain.
@@ -47,6 +64,12 @@ type limiter struct {
 	waiting atomic.Int64
 	refused atomic.Int64
 	what    string // for the caller who is refused
+
+	mu       sync.Mutex
+	withheld int // places that are taken by nobody, since things are slow
+	owed     int // those that are to be withheld when they are left
+	quick    int // in a row, since the number last changed
+	shrunk   time.Time
 }
 
 func newLimiter(places int, what string) *limiter {
@@ -60,7 +83,7 @@ func (l *limiter) enter(ctx context.Context) (leave func(), err error) {
 		return l.leave, nil
 	default:
 	}
-	if l.waiting.Add(1) > int64(cap(l.places)) {
+	if l.waiting.Add(1) > int64(l.size()) {
 		l.waiting.Add(-1)
 		return nil, l.refuse()
 	}
@@ -77,11 +100,64 @@ func (l *limiter) enter(ctx context.Context) (leave func(), err error) {
 	}
 }
 
-func (l *limiter) leave() { <-l.places }
+func (l *limiter) leave() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.owed > 0 {
+		l.owed--
+		l.withheld++
+		return
+	}
+	<-l.places
+}
+
+// size is how many places there are now.
+func (l *limiter) size() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.sizeNow()
+}
+
+func (l *limiter) sizeNow() int { return cap(l.places) - l.withheld - l.owed }
+
+// learn changes the number of places after what one who has a place met.
+func (l *limiter) learn(took time.Duration, failed bool, now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	size := l.sizeNow()
+	if failed || took > slowCommand {
+		l.quick = 0
+		if now.Sub(l.shrunk) > shrinkPause {
+			l.shrunk = now
+			l.owed += size - max(size/2, min(fewestPlaces, size))
+		}
+		return
+	}
+	if took > quickCommand {
+		return
+	}
+	if l.quick++; l.quick < size {
+		return
+	}
+	l.quick = 0
+	switch {
+	case l.owed > 0:
+		l.owed--
+	case l.withheld > 0:
+		l.withheld--
+		<-l.places
+	}
+}
+
+func (l *limiter) taken() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.places) - l.withheld
+}
 
 // check refuses where enter would at once, without taking a place.
 func (l *limiter) check() error {
-	if l.waiting.Load() < int64(cap(l.places)) {
+	if l.waiting.Load() < int64(l.size()) {
 		return nil
 	}
 	return l.refuse()
@@ -89,7 +165,8 @@ func (l *limiter) check() error {
 
 func (l *limiter) refuse() error {
 	l.refused.Add(1)
-	return pipeline.Errorf(pipeline.CodeUnavailable, "too many %s are under way; nothing was done: try again", l.what)
+	return fmt.Errorf("%w: %w", errTurnedAway,
+		pipeline.Errorf(pipeline.CodeUnavailable, "too many %s are under way; nothing was done: try again", l.what))
 }
 
 // register shows a limiter under /metrics.
@@ -98,10 +175,10 @@ func (l *limiter) register(registry prometheus.Registerer, limit string) error {
 	all := []prometheus.Collector{
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "dealwright_limit_places", ConstLabels: labels, Help: "How many may be under way at a time, by limit.",
-		}, func() float64 { return float64(cap(l.places)) }),
+		}, func() float64 { return float64(l.size()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "dealwright_limit_taken", ConstLabels: labels, Help: "How many are under way, by limit.",
-		}, func() float64 { return float64(len(l.places)) }),
+		}, func() float64 { return float64(l.taken()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "dealwright_limit_waiting", ConstLabels: labels, Help: "How many wait for a place, by limit.",
 		}, func() float64 { return float64(l.waiting.Load()) }),

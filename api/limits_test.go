@@ -256,3 +256,24 @@ func TestTooManyWaitForNews(t *testing.T) {
 	all.Wait()
 	require.NotZero(t, served.Load())
 }
+
+// Where commands fail or are slow, fewer are tried at a time; where they are quick again, more.
+func TestPlacesFollowWhatCommandsMeet(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	places := func() string { return r.gauge("dealwright_limit_places", "commands") }
+	customer := r.customer()
+	require.Equal(t, "64", places())
+	note := object{"type": "email.sent"}
+	r.engine.broken = pipeline.Errorf(pipeline.CodeUnavailable, "Temporal is away")
+	for range 10 {
+		r.post(customer+"/transitions", note).problem(http.StatusServiceUnavailable, pipeline.CodeUnavailable)
+	}
+	require.Equal(t, "32", places(), "ten that fail at the same time are one reason")
+	r.engine.broken = pipeline.Errorf(pipeline.CodeIllegalTransition, "not now")
+	for range 32 {
+		r.post(customer+"/transitions", note).problem(http.StatusConflict, pipeline.CodeIllegalTransition)
+	}
+	require.Equal(t, "33", places(), "a refusal that comes quickly is an answer")
+	require.Equal(t, "0", r.gauge("dealwright_limit_taken", "commands"))
+}

@@ -11,6 +11,7 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/dealwright/dealwright/pipeline"
 	"github.com/dealwright/dealwright/workflows"
 )
 
@@ -77,6 +78,8 @@ func (r Route) patience() time.Duration {
 // endpoint. It belongs to one goroutine.
 type claim struct {
 	load    *load
+	command bool   // it is one, whose place is among the commands once its body is there
+	entered func() // leaves the commands; nil where it has no place
 	leave   func() // the requests; nil where it has no place
 	release func() // the large bodies; nil where its own is none
 }
@@ -101,6 +104,20 @@ func (c *claim) work(ctx context.Context) error {
 	return err
 }
 
+// goOn takes a place once the body is there: among the commands for what is one, so that nothing is
+// read from the store for a command that will then be refused.
+func (c *claim) goOn(ctx context.Context) error {
+	if !c.command {
+		return c.work(ctx)
+	}
+	if c.entered != nil {
+		return nil
+	}
+	var err error
+	c.entered, err = c.load.commands.enter(ctx)
+	return err
+}
+
 // rest gives it back.
 func (c *claim) rest() {
 	if c.leave != nil {
@@ -121,6 +138,9 @@ func (c *claim) holdLarge(ctx context.Context) error {
 
 func (c *claim) end() {
 	c.rest()
+	if c.entered != nil {
+		c.entered()
+	}
 	if c.release != nil {
 		c.release()
 	}
@@ -140,7 +160,7 @@ func (s *Server) within(c *gin.Context, route Route, f func() error) error {
 			return err
 		}
 	}
-	mine := &claim{load: s.load}
+	mine := &claim{load: s.load, command: isCommand(route)}
 	defer mine.end()
 	ctx, cancel := context.WithTimeout(context.WithValue(c.Request.Context(), claimKey{}, mine), route.patience())
 	defer cancel()
@@ -158,15 +178,23 @@ type boundedEngine struct {
 	load *load
 }
 
-// Submit waits for a place among the commands. The request does nothing else meanwhile.
+// Submit takes a place among the commands, where the request has none, and learns from how long
+// the command took.
 func (e boundedEngine) Submit(ctx context.Context, s workflows.Submission) (workflows.Outcome, error) {
-	claimOf(ctx).rest()
-	leave, err := e.load.commands.enter(ctx)
-	if err != nil {
-		return workflows.Outcome{}, err
+	mine := claimOf(ctx)
+	mine.rest()
+	if mine.entered == nil {
+		leave, err := e.load.commands.enter(ctx)
+		if err != nil {
+			return workflows.Outcome{}, err
+		}
+		defer leave()
 	}
-	defer leave()
-	return e.Engine.Submit(ctx, s)
+	began := time.Now()
+	out, err := e.Engine.Submit(ctx, s)
+	now := time.Now()
+	e.load.commands.learn(now.Sub(began), pipeline.CodeOf(err) == pipeline.CodeUnavailable, now)
+	return out, err
 }
 
 // SendTest waits for a place among the tests: a slow endpoint is no reason to refuse commands.

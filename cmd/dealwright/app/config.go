@@ -40,7 +40,7 @@ type Config struct {
 	MaxConns       int           `env:"DEALWRIGHT_MAX_CONNS"       envDefault:"20"`
 	BuildID        string        `env:"DEALWRIGHT_BUILD_ID"`                          // for Temporal; empty: the binary's own
 	MaxCommands    int           `env:"DEALWRIGHT_MAX_COMMANDS"    envDefault:"64"`   // with Temporal at a time
-	MaxRequests    int           `env:"DEALWRIGHT_MAX_REQUESTS"    envDefault:"256"`  // at work at a time
+	MaxRequests    int           `env:"DEALWRIGHT_MAX_REQUESTS"    envDefault:"40"`   // at work on the store at a time
 	MaxConnections int           `env:"DEALWRIGHT_MAX_CONNECTIONS" envDefault:"4096"` // of clients
 	UIOrigin       string        `env:"DEALWRIGHT_UI_ORIGIN"`                         // of the Temporal UI; several with commas
 	Version        string        `env:"-"`
