@@ -189,11 +189,15 @@ func fullBucket() fault {
 	}
 }
 
-// jumpedClock moves Postgres' clock an hour ahead, and back.
+// clockJump is as far as a clock moves whose time server was away. What fell due by a clock that was ahead is due by that time
+// still when the clock is back, so a jump delays retries by as much as it is wide.
+const clockJump = 10 * time.Second
+
+// jumpedClock moves Postgres' clock ahead, and back.
 func jumpedClock() fault {
 	return fault{
-		name: "clock-jump", what: "Postgres' clock jumps an hour ahead, and back", lasts: networkLasts,
-		inject: func(_ context.Context, c *Cluster) error { return c.clock.move(time.Hour) },
+		name: "clock-jump", what: "Postgres' clock jumps 10 s ahead, and back", lasts: networkLasts,
+		inject: func(_ context.Context, c *Cluster) error { return c.clock.move(clockJump) },
 		heal:   func(_ context.Context, c *Cluster) error { return c.clock.move(0) },
 		impossible: func(c *Cluster) string {
 			if c.clock.library == "" {
