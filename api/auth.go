@@ -51,12 +51,23 @@ func (s *Server) authenticate(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := s.gate.mayTry(c, secret); err != nil {
+		return err
+	}
 	key, err := s.store.Authenticate(c.Request.Context(), secret)
+	if pipeline.CodeOf(err) == pipeline.CodeUnauthenticated {
+		s.gate.failed(c)
+	}
 	if err != nil {
 		return err
 	}
+	s.gate.opened(secret)
 	c.Set(callerKey, key)
+	if err := s.gate.use(c, key); err != nil {
+		return err
+	}
 	s.scope(c, key.CompanyID)
+	s.noteUse(c.Request.Context(), key)
 	return nil
 }
 
@@ -89,7 +100,7 @@ func bearer(r *http.Request) (string, error) {
 // checkSecret refuses what cannot be a key.
 func checkSecret(secret string) (string, error) {
 	if secret == "" || len(secret) > maxSecret || !isVisibleASCII(secret) {
-		return "", pipeline.Errorf(pipeline.CodeUnauthenticated, "the API key is unknown or was revoked")
+		return "", pipeline.Errorf(pipeline.CodeUnauthenticated, "the API key is unknown, was revoked or has expired")
 	}
 	return secret, nil
 }

@@ -35,6 +35,7 @@ type fakeStore struct {
 	panics     bool    // what Customer does
 	lookedUp   int     // how often Statuses was asked
 	asked      int     // how often LastPosition was asked
+	tried      int     // how often a key was looked up
 	noted      []int64 // the keys whose use was noted
 }
 
@@ -83,6 +84,7 @@ func (s *fakeStore) Ping(context.Context) error {
 func (s *fakeStore) Authenticate(_ context.Context, secret string) (pipeline.Key, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.tried++
 	key, ok := s.secrets[secret]
 	if !ok || key.RevokedAt != (pipeline.Instant{}) {
 		return pipeline.Key{}, pipeline.Errorf(pipeline.CodeUnauthenticated, "the API key is unknown or was revoked")

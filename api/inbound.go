@@ -24,13 +24,19 @@ type inboundReceipt struct {
 // before. What is made of it is the workflow's matter. Of a token that is none of ours it says
 // no more than of any other path that is not there.
 func (s *Server) receiveInbound(c *gin.Context) error {
-	connection, err := s.store.ConnectionByToken(c.Request.Context(), c.Param("token"))
+	token := c.Param("token")
+	if err := s.gate.mayTry(c, token); err != nil {
+		return err
+	}
+	connection, err := s.store.ConnectionByToken(c.Request.Context(), token)
 	if pipeline.CodeOf(err) == pipeline.CodeNotFound {
+		s.gate.failed(c)
 		return pipeline.Errorf(pipeline.CodeNotFound, "there is no such route")
 	}
 	if err != nil {
 		return err
 	}
+	s.gate.opened(token)
 	s.scope(c, connection.CompanyID)
 	in, hash, err := readInbound(c, connection)
 	if err != nil {

@@ -27,11 +27,12 @@ func (s *Server) createKey(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	if end := time.Time(in.ExpiresAt); !end.IsZero() && !end.After(s.now()) {
+	end := time.Time(in.ExpiresAt)
+	if !end.IsZero() && !end.After(s.now()) {
 		return pipeline.Invalid(pipeline.FieldError{Pointer: "/expires_at", Detail: "has to lie in the future"})
 	}
 	key, replayed, err := s.store.CreateKey(c.Request.Context(), pipeline.Key{
-		CompanyID: caller(c).CompanyID, Name: in.Name, Role: in.Role, ExpiresAt: in.ExpiresAt, RateLimit: in.RateLimit,
+		CompanyID: caller(c).CompanyID, Name: in.Name, Role: in.Role, ExpiresAt: pipeline.Instant(end.UTC()), RateLimit: in.RateLimit,
 	}, idem)
 	if err != nil {
 		return err

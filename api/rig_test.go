@@ -41,7 +41,7 @@ type rig struct {
 	logged *logBuffer
 }
 
-func newRig(tb testing.TB) *rig {
+func newRig(tb testing.TB, changes ...func(*api.Config)) *rig {
 	tb.Helper()
 	now := time.Date(2026, time.November, 21, 9, 0, 0, 123456789, time.UTC)
 	store := &fakeStore{now: now, nextID: 100, remembered: map[string]*remembered{}, secrets: map[string]pipeline.Key{
@@ -52,11 +52,15 @@ func newRig(tb testing.TB) *rig {
 		stranger: {ID: 5, CompanyID: 2, Role: pipeline.RoleAdmin, Name: "stranger"},
 	}}
 	r := &rig{t: tb, store: store, engine: &fakeEngine{store: store}, logged: &logBuffer{}}
-	server, err := api.New(api.Config{
+	config := api.Config{
 		Store: store, Engine: r.engine, Targets: fakeTargets{}, Documents: fakeBucket{}, Version: "v1.2.3",
 		Payloads: converter.NewZlibCodec(converter.ZlibCodecOptions{AlwaysEncode: true}), UIOrigins: []string{uiOrigin},
 		Logger: slog.New(slog.NewJSONHandler(r.logged, nil)), Now: func() time.Time { return now },
-	})
+	}
+	for _, change := range changes {
+		change(&config)
+	}
+	server, err := api.New(config)
 	require.NoError(tb, err)
 	r.server = server
 	return r

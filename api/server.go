@@ -1,6 +1,7 @@
 package api
 
 import (
+	"fmt"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -29,6 +30,14 @@ type Config struct {
 	Version   string
 	Limits    Limits
 	Now       func() time.Time // nil: time.Now
+
+	// AuthFailures is how many keys that open nothing an address may show at once, with one more
+	// each second; 0: 100. KeyRate is how many requests a second a key may make that has no limit
+	// of its own, twice as many in a burst; 0: 1000. Each process counts for itself.
+	AuthFailures int
+	KeyRate      float64
+	// TrustedProxies are the addresses and networks of those whose X-Forwarded-For is believed.
+	TrustedProxies []string
 }
 
 // Server answers the API's requests. It is safe for concurrent use.
@@ -50,6 +59,7 @@ type Server struct {
 	origins    *http.CrossOriginProtection
 	statuses   *statusCache
 	watcher    *watcher
+	gate       *gate
 	eventTypes []eventType
 
 	drain    sync.Once
@@ -76,6 +86,7 @@ func New(cfg Config) (*Server, error) {
 	if s.now == nil {
 		s.now = time.Now
 	}
+	s.gate = newGate(cfg.AuthFailures, cfg.KeyRate, s.now)
 	s.statuses = newStatusCache(cfg.Store.Statuses, s.now)
 	var err error
 	if s.metrics, err = newMetrics(s.registry); err != nil {
@@ -89,6 +100,9 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s.router = s.newRouter()
+	if err = s.router.SetTrustedProxies(cfg.TrustedProxies); err != nil {
+		return nil, fmt.Errorf("trusted proxies: %w", err)
+	}
 	return s, nil
 }
 
@@ -219,6 +233,7 @@ func (s *Server) newRouter() *gin.Engine {
 	router.RedirectTrailingSlash = false
 	router.RedirectFixedPath = false
 	router.HandleMethodNotAllowed = true
+	router.RemoteIPHeaders = []string{"X-Forwarded-For"}
 	router.Use(nameRequest, s.observe, s.survive, secure, s.admitUI, s.refuseForgeries)
 	for _, route := range s.Routes() {
 		router.Handle(route.Method, route.Path, s.serve(route))

@@ -99,7 +99,7 @@ func TestKeyExpires(t *testing.T) {
 	who, err := d.Store.Authenticate(t.Context(), made.Secret)
 	require.NoError(t, err)
 	require.Equal(t, pipeline.Instant(end), who.ExpiresAt)
-	require.EqualValues(t, 2.5, who.RateLimit)
+	require.InDelta(t, 2.5, float64(who.RateLimit), 0)
 
 	_, err = d.DB.Exec(`UPDATE api_keys SET expires_at = now()`)
 	require.NoError(t, err)

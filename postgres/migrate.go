@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -97,7 +98,7 @@ func onDatabase(databaseURL string, f func(*sqlx.DB) error) error {
 	if err != nil {
 		return err
 	}
-	db, err := sqlx.Connect("postgres", dsn)
+	db, err := sqlx.ConnectContext(context.Background(), "postgres", dsn)
 	if err != nil {
 		return mapError(err, "reach postgres to migrate")
 	}
@@ -109,13 +110,13 @@ func onDatabase(databaseURL string, f func(*sqlx.DB) error) error {
 func makeRole(db *sqlx.DB) error {
 	var account string
 	var member bool
-	err := db.QueryRow(`SELECT current_user, to_regrole('`+RoleAPI+`') IS NOT NULL
+	err := db.QueryRowContext(context.Background(), `SELECT current_user, to_regrole('`+RoleAPI+`') IS NOT NULL
 		AND pg_has_role(current_user, to_regrole('`+RoleAPI+`'), 'MEMBER')`).Scan(&account, &member)
 	if err != nil || member {
 		return mapError(err, "look for the API's role")
 	}
 	for _, statement := range []string{`CREATE ROLE ` + RoleAPI + ` NOLOGIN`, `GRANT ` + RoleAPI + ` TO ` + pq.QuoteIdentifier(account)} {
-		_, err := db.Exec(statement)
+		_, err := db.ExecContext(context.Background(), statement)
 		switch refused, _ := errors.AsType[*pq.Error](err); {
 		case err == nil:
 		case refused != nil && (refused.Code == "42710" || refused.Code == "23505"): // it is there, or somebody was faster
@@ -132,10 +133,10 @@ func makeRole(db *sqlx.DB) error {
 // admitRole gives RoleAPI its rights where it does not have them.
 func admitRole(db *sqlx.DB) error {
 	var admitted bool
-	err := db.Get(&admitted, `SELECT has_table_privilege('`+RoleAPI+`', 'companies', 'SELECT')`)
+	err := db.GetContext(context.Background(), &admitted, `SELECT has_table_privilege('`+RoleAPI+`', 'companies', 'SELECT')`)
 	if err != nil || admitted {
 		return mapError(err, "look at the API's rights")
 	}
-	_, err = db.Exec(`SELECT admit_api()`)
+	_, err = db.ExecContext(context.Background(), `SELECT admit_api()`)
 	return mapError(err, "let the API's role in")
 }

@@ -124,7 +124,7 @@ func (c *walledConn) enter(ctx context.Context) error {
 	}
 	// A number and not a parameter: that makes it one round trip instead of two.
 	if _, err := c.session.ExecContext(ctx, `SET dealwright.company = '`+shown+`'`, nil); err != nil {
-		return err
+		return err //nolint:wrapcheck // mapError looks at it
 	}
 	c.company, c.unsure = company, false
 	return nil

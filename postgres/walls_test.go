@@ -36,7 +36,7 @@ func TestEveryTableHasAWall(t *testing.T) {
 	require.Empty(t, open, "these tables have no wall between companies: enable row level security and create the policy own_company")
 
 	// What is added later is walled in or it is caught here.
-	_, err := d.DB.Exec(`CREATE TABLE things (company_id bigint); CREATE TABLE parts (thing bigint); CREATE VIEW seen AS SELECT * FROM events`)
+	_, err := d.DB.Exec(`CREATE TABLE things (company_id bigint); CREATE TABLE parts (thing bigint); CREATE VIEW seen AS SELECT id FROM events`)
 	require.NoError(t, err)
 	require.NoError(t, d.DB.Select(&open, `SELECT relname FROM (`+walledTables+`) c WHERE NOT relrowsecurity ORDER BY relname`))
 	require.Equal(t, []string{"parts", "seen", "things"}, open)
@@ -134,7 +134,7 @@ func TestAWrongQuerySeesOneCompany(t *testing.T) {
 	for _, statement := range []string{
 		`UPDATE webhooks SET active = false WHERE company_id = $1`,
 		`UPDATE api_keys SET revoked_at = now() WHERE company_id = $1`,
-		`UPDATE replays SET status = 'cancelled' WHERE webhook_id IN (SELECT id FROM webhooks WHERE company_id = $1) OR $1 > 0 AND webhook_id > 1`,
+		`UPDATE replays SET status = 'cancelled' WHERE $1 > 0 AND webhook_id > 1`,
 		`UPDATE deliveries SET status = 'discarded' WHERE company_id = $1`,
 	} {
 		done, err := api.ExecContext(ours, statement, other)
@@ -151,8 +151,8 @@ func TestAWrongQuerySeesOneCompany(t *testing.T) {
 		`INSERT INTO events (stream, version, position, id, type, company_id, customer_id, payload, state, occurred_at, recorded_at)
 			VALUES ('customer-1', 9, 999, 'evt_x', 'x', $1, 1, '{}', '{}', now(), now())`,
 		`INSERT INTO webhook_health (webhook_id) SELECT max(id) + $1 FROM webhooks`,
-		`INSERT INTO replays (webhook_id, kind, status, after, until, types, position, total) SELECT max(id) + $1, 'replay', 'done', 0, 0, '{}', 0, 0
-			FROM webhooks`,
+		`INSERT INTO replays (webhook_id, kind, status, after, until, types, position, total)
+			SELECT max(id) + $1, 'replay', 'done', 0, 0, '{}', 0, 0 FROM webhooks`,
 	} {
 		_, err := api.ExecContext(ours, statement, other)
 		require.ErrorContains(t, err, "row-level security", statement)

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net"
+	"net/netip"
 	"net/url"
 	"os"
 	"reflect"
@@ -38,6 +40,9 @@ type Config struct {
 	LogLevel       string        `env:"DEALWRIGHT_LOG_LEVEL"       envDefault:"info"`
 	LogFormat      string        `env:"DEALWRIGHT_LOG_FORMAT"      envDefault:"json"`
 	MaxConns       int           `env:"DEALWRIGHT_MAX_CONNS"       envDefault:"20"`
+	AuthFailures   int           `env:"DEALWRIGHT_AUTH_FAILURES"   envDefault:"100"`
+	KeyRate        float64       `env:"DEALWRIGHT_KEY_RATE"        envDefault:"1000"` // requests a second
+	TrustedProxies []string      `env:"DEALWRIGHT_TRUSTED_PROXIES"`                   // addresses and networks
 	BuildID        string        `env:"DEALWRIGHT_BUILD_ID"`                          // for Temporal; empty: the binary's own
 	MaxCommands    int           `env:"DEALWRIGHT_MAX_COMMANDS"    envDefault:"64"`   // with Temporal at a time
 	MaxRequests    int           `env:"DEALWRIGHT_MAX_REQUESTS"    envDefault:"40"`   // at work on the store at a time
@@ -58,6 +63,9 @@ func ReadConfig(version string) (Config, error) {
 	if err := ReadEnvironment(&cfg); err != nil {
 		return cfg, err
 	}
+	for i, proxy := range cfg.TrustedProxies {
+		cfg.TrustedProxies[i] = strings.TrimSpace(proxy)
+	}
 	return cfg, cfg.checkSpans()
 }
 
@@ -68,7 +76,10 @@ const minSpan = time.Second
 // minIdempotency: a key that is forgotten while its caller still tries does the thing twice.
 const minIdempotency = 24 * time.Hour
 
-// checkSpans says which of the spans that were read cannot be meant. It is not part of
+// minKeyRate is a request in a hundred seconds.
+const minKeyRate = 0.01
+
+// checkSpans says which of the spans and limits that were read cannot be meant. It is not part of
 // CheckValues: in a Config that was made otherwise, a zero span stands for the default.
 func (c Config) checkSpans() error {
 	var wrong []error
@@ -86,6 +97,12 @@ func (c Config) checkSpans() error {
 		if s.is < s.least {
 			wrong = append(wrong, fmt.Errorf("%s has to be %s or more, not %s", s.name, pipeline.Duration(s.least), pipeline.Duration(s.is)))
 		}
+	}
+	if c.AuthFailures < 1 {
+		wrong = append(wrong, fmt.Errorf("DEALWRIGHT_AUTH_FAILURES has to be 1 or more, not %d", c.AuthFailures))
+	}
+	if c.KeyRate < minKeyRate || math.IsInf(c.KeyRate, 0) || math.IsNaN(c.KeyRate) {
+		wrong = append(wrong, fmt.Errorf("DEALWRIGHT_KEY_RATE has to be %v requests a second or more, not %v", minKeyRate, c.KeyRate))
 	}
 	if c.KeepAttempts > c.KeepDeliveries {
 		wrong = append(wrong, fmt.Errorf("DEALWRIGHT_KEEP_ATTEMPTS is %s, longer than DEALWRIGHT_KEEP_DELIVERIES, which is %s: "+
@@ -160,6 +177,14 @@ func (c Config) CheckValues() error {
 	} {
 		if most < 0 { // 0 is the default, in a Config that was not read from the environment
 			wrong = append(wrong, fmt.Errorf("%s has to be 1 or more, not %d", name, most))
+		}
+	}
+	for _, proxy := range c.TrustedProxies {
+		if _, err := netip.ParsePrefix(proxy); err == nil {
+			continue
+		}
+		if _, err := netip.ParseAddr(proxy); err != nil {
+			wrong = append(wrong, fmt.Errorf("DEALWRIGHT_TRUSTED_PROXIES: %q is no address and no network such as 10.0.0.0/8", proxy))
 		}
 	}
 	if c.MaxDocument < 0 {

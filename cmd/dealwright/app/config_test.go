@@ -61,3 +61,29 @@ func TestSpansThatCannotBeMeantAreRefused(t *testing.T) {
 		})
 	}
 }
+
+func TestLimitsOfCallersAreRead(t *testing.T) {
+	cfg, err := app.ReadConfig("test")
+	require.NoError(t, err)
+	require.Equal(t, 100, cfg.AuthFailures)
+	require.InDelta(t, 1000, cfg.KeyRate, 0)
+	require.Empty(t, cfg.TrustedProxies)
+
+	t.Setenv("DEALWRIGHT_AUTH_FAILURES", "5")
+	t.Setenv("DEALWRIGHT_KEY_RATE", "0.5")
+	t.Setenv("DEALWRIGHT_TRUSTED_PROXIES", "10.0.0.0/8, ::1")
+	cfg, err = app.ReadConfig("test")
+	require.NoError(t, err)
+	require.Equal(t, 5, cfg.AuthFailures)
+	require.InDelta(t, 0.5, cfg.KeyRate, 0)
+	require.Equal(t, []string{"10.0.0.0/8", "::1"}, cfg.TrustedProxies)
+	require.NoError(t, cfg.CheckValues())
+
+	t.Setenv("DEALWRIGHT_AUTH_FAILURES", "0")
+	t.Setenv("DEALWRIGHT_KEY_RATE", "NaN")
+	t.Setenv("DEALWRIGHT_TRUSTED_PROXIES", "proxy.example")
+	cfg, err = app.ReadConfig("test")
+	require.ErrorContains(t, err, "DEALWRIGHT_AUTH_FAILURES")
+	require.ErrorContains(t, err, "DEALWRIGHT_KEY_RATE")
+	require.ErrorContains(t, cfg.CheckValues(), `DEALWRIGHT_TRUSTED_PROXIES: "proxy.example"`)
+}

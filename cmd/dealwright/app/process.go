@@ -122,7 +122,8 @@ func (p *Process) ServeAPI(ctx context.Context, l net.Listener, ready func()) er
 	config := api.Config{
 		Payloads: payloads, UIOrigins: origins,
 		Store: p.api, Engine: p.engine, Targets: p.targets, Logger: p.log, Registry: p.metrics, Version: p.cfg.Version,
-		Limits: api.Limits{Commands: p.cfg.MaxCommands, Requests: p.cfg.MaxRequests},
+		Limits:       api.Limits{Commands: p.cfg.MaxCommands, Requests: p.cfg.MaxRequests},
+		AuthFailures: p.cfg.AuthFailures, KeyRate: p.cfg.KeyRate, TrustedProxies: p.cfg.TrustedProxies,
 	}
 	if p.documents != nil {
 		config.Documents = p.documents
