@@ -35,6 +35,9 @@ const attemptsInAll = 4
 // transitions, so that it happens all the time here.
 const renewAfter = 200
 
+// encryptionKey is that of every engine here.
+var encryptionKey = base64.StdEncoding.EncodeToString([]byte(strings.Repeat("k", 32)))
+
 // engine is everything, running in this process, with a look behind the scenes.
 type engine struct {
 	*stack.Stack
@@ -54,7 +57,6 @@ func startEngine(ctx context.Context, change func(*stack.Options)) (*engine, err
 		return nil, err
 	}
 	e := &engine{dir: dir, log: &journal{}}
-	encryptionKey := base64.StdEncoding.EncodeToString([]byte(strings.Repeat("k", 32)))
 	options := stack.Options{
 		App: app.Config{
 			Addr: "127.0.0.1:0", EncryptionKey: encryptionKey, AllowTargets: "127.0.0.0/8,::1/128",
@@ -69,13 +71,13 @@ func startEngine(ctx context.Context, change func(*stack.Options)) (*engine, err
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	if err := e.connect(ctx, encryptionKey); err != nil {
+	if err := e.connect(ctx); err != nil {
 		return nil, errors.Join(err, e.stop()) //nolint:contextcheck // stopping has time limits of its own
 	}
 	return e, nil
 }
 
-func (e *engine) connect(ctx context.Context, encryptionKey string) error {
+func (e *engine) connect(ctx context.Context) error {
 	ring, err := keyring.New(encryptionKey)
 	if err != nil {
 		return err
@@ -189,7 +191,12 @@ func (c *communal) end() error {
 // ownEngine is one that a test may do harm to.
 func ownEngine(t *testing.T) *engine {
 	t.Helper()
-	e, err := startEngine(t.Context(), func(*stack.Options) {})
+	return ownEngineWith(t, func(*stack.Options) {})
+}
+
+func ownEngineWith(t *testing.T, change func(*stack.Options)) *engine {
+	t.Helper()
+	e, err := startEngine(t.Context(), change)
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		require.NoError(t, e.audit(context.Background()))

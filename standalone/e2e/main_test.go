@@ -30,6 +30,10 @@ const tick = 10 * time.Millisecond
 const sideBySide = "8"
 
 func TestMain(m *testing.M) {
+	if os.Getenv(gapVariable) != "" {
+		fmt.Fprintln(os.Stderr, beGapWorker())
+		os.Exit(1)
+	}
 	flag.Parse()
 	if err := flag.Set("test.parallel", sideBySide); err != nil {
 		fmt.Fprintln(os.Stderr, err)
