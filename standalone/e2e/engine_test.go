@@ -122,6 +122,13 @@ func (j *journal) Write(b []byte) (int, error) {
 	return j.text.Write(b)
 }
 
+// String is all of it.
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.String()
+}
+
 func (j *journal) contains(text string) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()

@@ -50,8 +50,10 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "after all tests:", err)
 		code = 1
 	}
-	if binary.dir != "" {
-		os.RemoveAll(binary.dir)
+	for _, dir := range []string{binary.dir, engineCommand.dir} {
+		if dir != "" {
+			os.RemoveAll(dir)
+		}
 	}
 	os.Exit(code)
 }

@@ -281,19 +281,22 @@ func TestANewWebhookGetsThePastAndThenTheLiveStreamEachEventOnceAndInOrder(t *te
 // openStore opens the store of a program that runs, from beside it.
 func (p *process) openStore(t *testing.T, dir string) *postgres.Store {
 	t.Helper()
-	pid, err := os.ReadFile(filepath.Join(dir, "postgres", "data", "postmaster.pid"))
-	require.NoError(t, err)
-	lines := strings.Split(string(pid), "\n")
 	key, err := os.ReadFile(filepath.Join(dir, "encryption-key"))
 	require.NoError(t, err)
 	sealer, err := keyring.New(strings.TrimSpace(string(key)))
 	require.NoError(t, err)
-	store, err := postgres.Open(postgres.Config{
-		URL:    fmt.Sprintf("postgres://dealwright@/dealwright?host=%s&port=%s&sslmode=disable", lines[4], lines[3]),
-		Sealer: sealer,
-	})
+	store, err := postgres.Open(postgres.Config{URL: databaseURL(t, dir), Sealer: sealer})
 	require.NoError(t, err)
 	return store
+}
+
+// databaseURL is that of the Postgres that works in a data folder.
+func databaseURL(t *testing.T, dir string) string {
+	t.Helper()
+	pid, err := os.ReadFile(filepath.Join(dir, "postgres", "data", "postmaster.pid"))
+	require.NoError(t, err)
+	lines := strings.Split(string(pid), "\n")
+	return fmt.Sprintf("postgres://dealwright@/dealwright?host=%s&port=%s&sslmode=disable", lines[4], lines[3])
 }
 
 func TestReplaysAndOrderedDeliveriesGoOnWhereTheyWereWhenTheEngineIsKilled(t *testing.T) {

@@ -48,6 +48,7 @@ type Config struct {
 	MaxRequests    int           `env:"DEALWRIGHT_MAX_REQUESTS"    envDefault:"40"`   // at work on the store at a time
 	MaxConnections int           `env:"DEALWRIGHT_MAX_CONNECTIONS" envDefault:"4096"` // of clients
 	UIOrigin       string        `env:"DEALWRIGHT_UI_ORIGIN"`                         // of the Temporal UI; several with commas
+	DrainDelay     time.Duration `env:"DEALWRIGHT_DRAIN_DELAY"     envDefault:"0s"`   // between "not ready" and the listener's end
 	Version        string        `env:"-"`
 
 	KeepInbox       time.Duration `env:"DEALWRIGHT_KEEP_INBOX"       envDefault:"2160h"` // what providers sent; 90 days

@@ -134,8 +134,11 @@ func (p *Process) ServeAPI(ctx context.Context, l net.Listener, ready func()) er
 	}
 	p.log.Info("serving", "addr", l.Addr().String())
 	ready()
-	// Long polls would hold the shutdown up.
-	return serveHTTP(ctx, l, routes, usual(cmp.Or(p.cfg.MaxConnections, defaultConnections)), p.log, routes.Drain)
+	return serveHTTP(ctx, l, routes, usual(cmp.Or(p.cfg.MaxConnections, defaultConnections)), p.log, func() {
+		routes.Drain() // long polls would hold the shutdown up
+		// A load balancer sees that we are not ready, and sends us nothing more, before nobody answers.
+		time.Sleep(p.cfg.DrainDelay)
+	})
 }
 
 // bootstrap makes DEALWRIGHT_KEY an admin key of company 1, so that there is a first key.
