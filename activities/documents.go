@@ -26,7 +26,9 @@ type DocumentStore interface {
 	Document(ctx context.Context, companyID, partnerKey int64, uuid string) (pipeline.KeptDocument, error)
 	DocumentStored(ctx context.Context, companyID int64, uuid string, f pipeline.File) error
 	DocumentMissing(ctx context.Context, companyID int64, uuid, note string) error
-	FailDocument(ctx context.Context, companyID int64, uuid, token string, reason pipeline.FailureReason, note string) (wake []int64, err error)
+	FailDocument(
+		ctx context.Context, companyID int64, uuid, token string, reason pipeline.FailureReason, note string,
+	) (wake []int64, err error)
 }
 
 // Fetcher downloads a file and keeps it. Its errors have codes: CodeUnavailable where another

@@ -79,11 +79,9 @@ func TestPruneTakesAllThatIsOldInBatches(t *testing.T) {
 		require.Equal(t, activities.PruneResult{
 			Attempts: 3*activities.PruneLimit + 7, Deliveries: activities.PruneLimit, Inbox: 3, Idempotency: activities.PruneLimit + 1, Incoming: 2,
 		}, out)
-		ago := func(days int, hours time.Duration) time.Time {
-			return time.Now().Add(-time.Duration(days)*24*time.Hour - hours*time.Hour)
-		}
 		require.Equal(t, map[string]time.Time{
-			"attempts": ago(0, 1), "deliveries": ago(0, 3), "inbox": ago(0, 4), "idempotency": ago(0, 5), "incoming": ago(7, 0),
+			"attempts": time.Now().Add(-time.Hour), "deliveries": time.Now().Add(-3 * time.Hour), "inbox": time.Now().Add(-4 * time.Hour),
+			"idempotency": time.Now().Add(-5 * time.Hour), "incoming": time.Now().Add(-7 * 24 * time.Hour),
 		}, store.befores)
 	})
 }

@@ -90,8 +90,8 @@ func (p *parts) left(ctx context.Context) (head, error) {
 		return head{}, bucketError(err)
 	}
 	p.noted = true
-	if json.Unmarshal(text, &h) != nil || h.Parts < 0 {
-		return head{}, nil // of another version of this program
+	if err := json.Unmarshal(text, &h); err != nil || h.Parts < 0 {
+		return head{}, nil //nolint:nilerr // it is of another version of this program
 	}
 	return h, nil
 }

@@ -153,10 +153,10 @@ func (d desk) dies(t *testing.T, a *archive, at int64) {
 	require.Error(t, err)
 }
 
-// names of what is in the bucket under a prefix.
-func (d desk) names(t *testing.T, prefix string) []string {
+// incoming is what is in the bucket that is not complete.
+func (d desk) incoming(t *testing.T) []string {
 	t.Helper()
-	found, err := filepath.Glob(filepath.Join(d.dir, prefix, "*"))
+	found, err := filepath.Glob(filepath.Join(d.dir, "incoming", "*"))
 	require.NoError(t, err)
 	return found
 }
@@ -168,7 +168,7 @@ func (d desk) requireDone(t *testing.T, file pipeline.File, content []byte) {
 	got, err := os.ReadFile(filepath.Join(d.dir, "sha256", file.SHA256[:2], file.SHA256))
 	require.NoError(t, err)
 	require.Equal(t, content, got)
-	require.Empty(t, d.names(t, "incoming"), "nothing unfinished is left")
+	require.Empty(t, d.incoming(t), "nothing unfinished is left")
 }
 
 func TestFetch_AnotherWorkerGoesOnWhereOneWasEnded(t *testing.T) {
@@ -179,7 +179,7 @@ func TestFetch_AnotherWorkerGoesOnWhereOneWasEnded(t *testing.T) {
 			a, d := newArchive(t), newDesk(t)
 			a.set(func() { a.chunked = chunked })
 			d.dies(t, a, 3*partSize+100)
-			require.Len(t, d.names(t, "incoming"), 4, "three parts, and what is known of them")
+			require.Len(t, d.incoming(t), 4, "three parts, and what is known of them")
 			a.take()
 
 			file, err := d.fetch(t, a, nil)
@@ -260,7 +260,7 @@ func TestFetch_OfAProviderThatContradictsItself(t *testing.T) {
 	a.set(func() { a.content = manyParts[:partSize] })
 	_, err := d.fetch(t, a, nil)
 	require.Equal(t, pipeline.CodeUnavailable, pipeline.CodeOf(err))
-	require.Empty(t, d.names(t, "incoming"))
+	require.Empty(t, d.incoming(t))
 	file, err := d.fetch(t, a, nil)
 	require.NoError(t, err)
 	d.requireDone(t, file, manyParts[:partSize])
@@ -277,7 +277,7 @@ func TestFetch_BeginsAnewWhereItsPartsAreNotWhatTheyWere(t *testing.T) {
 			a, d := newArchive(t), newDesk(t)
 			d.dies(t, a, 3*partSize+100)
 			var parts []string
-			for _, name := range d.names(t, "incoming") {
+			for _, name := range d.incoming(t) {
 				if !strings.HasSuffix(name, ".json") {
 					parts = append(parts, name)
 				}
@@ -299,7 +299,7 @@ func TestFetch_WithoutAValidator(t *testing.T) {
 	a, d := newArchive(t), newDesk(t)
 	a.set(func() { a.tag = "" })
 	d.dies(t, a, 3*partSize+100)
-	require.Empty(t, d.names(t, "incoming"))
+	require.Empty(t, d.incoming(t))
 	file, err := d.fetch(t, a, nil)
 	require.NoError(t, err)
 	d.requireDone(t, file, manyParts)
@@ -357,9 +357,9 @@ func TestForget(t *testing.T) {
 	d.dies(t, a, 3*partSize+100)
 	k := d.keeper(t, a, nil)
 	require.NoError(t, k.Forget(t.Context(), "2-another"))
-	require.Len(t, d.names(t, "incoming"), 4)
+	require.Len(t, d.incoming(t), 4)
 	require.NoError(t, k.Forget(t.Context(), id))
-	require.Empty(t, d.names(t, "incoming"))
+	require.Empty(t, d.incoming(t))
 	require.NoError(t, k.Forget(t.Context(), id))
 }
 
@@ -385,7 +385,7 @@ func TestPruneIncoming(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, want, n)
 	}
-	require.Empty(t, d.names(t, "incoming"))
+	require.Empty(t, d.incoming(t))
 	r, err := k.Read(t.Context(), file.SHA256)
 	require.NoError(t, err)
 	require.NoError(t, r.Close())
@@ -429,7 +429,8 @@ func TestFetch_HoldsLittleInMemory(t *testing.T) {
 	steps := 0
 	fetch := func(ctx context.Context, at int64) (pipeline.File, error) {
 		return k.Fetch(ctx, pipeline.Remote{URL: server.URL}, id, "", func(n int64) {
-			if steps++; steps%64 == 0 {
+			steps++
+			if steps%64 == 0 {
 				look()
 			}
 			if n >= at {
@@ -443,7 +444,7 @@ func TestFetch_HoldsLittleInMemory(t *testing.T) {
 	require.NoError(t, err)
 	look()
 	require.EqualValues(t, size, file.Size)
-	require.Empty(t, d.names(t, "incoming"))
+	require.Empty(t, d.incoming(t))
 	t.Logf("%d MiB more at the most", (most-before)>>20)
 	require.Less(t, most-before, uint64(48<<20))
 }

@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"crypto/sha256"
 	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -125,7 +126,7 @@ func plansOfProviders(t *testing.T, d database, store, api *postgres.Store, plan
 			if _, err := api.RetryDocument(ours, 1, document(3)); err != nil {
 				return err
 			}
-			return read(store.FailDocument(ctx, 1, document(3), fmt.Sprint(next()), pipeline.FailureRefused, "answered 401"))
+			return read(store.FailDocument(ctx, 1, document(3), strconv.Itoa(next()), pipeline.FailureRefused, "answered 401"))
 		}},
 		{"LeftDocuments", 300, func() error { return read(store.LeftDocuments(ctx, time.Minute, 100)) }},
 		{"DueDeliveries of document.failed", 100, func() error { return read(store.DueDeliveries(ctx, watcher.ID, 200)) }},
