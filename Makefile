@@ -104,6 +104,12 @@ fuzz: ## Fuzz every target for FUZZTIME (30s) each
 		(cd "$${file%/*}" && go test -run='^$$' -fuzz="^$$target\$$" -fuzztime=$(FUZZTIME) .) </dev/null; \
 	done
 
+# Not part of `make test`: it asks a server, and a machine without a way there has to be able to
+# test. Continuous integration runs it as a job of its own.
+.PHONY: vulncheck
+vulncheck: $(BIN)/govulncheck ## Look for known vulnerabilities in what the code calls (needs vuln.go.dev)
+	@.ci/vulncheck $(BIN)/govulncheck
+
 .PHONY: bench
 bench: ## Measure throughput and latency beside a bare workflow on the same server
 	@cd standalone && go run ./bench
@@ -144,4 +150,8 @@ $(BIN)/golangci-lint: tools/go.mod tools/go.sum
 
 $(BIN)/workflowcheck: tools/go.mod tools/go.sum
 	@cd tools && $(BUILD) -o $@ go.temporal.io/sdk/contrib/tools/workflowcheck
+	@touch $@
+
+$(BIN)/govulncheck: tools/go.mod tools/go.sum
+	@cd tools && $(BUILD) -o $@ golang.org/x/vuln/cmd/govulncheck
 	@touch $@

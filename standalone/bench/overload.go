@@ -14,9 +14,9 @@ import (
 	"time"
 )
 
-// The overload: ten times and more of what one machine of two cores can sustain, sent whether or not the answers come.
+// The overload: many times what was just sustained, sent whether or not the answers come.
 const (
-	overloadRate      = 1200 // requests/s
+	overloadTimes     = 10
 	overloadCustomers = 300  // whom they are about
 	mostUnanswered    = 3000 // requests of ours at a time; more are not sent, or this process would be what falls over
 	calmRate          = 20
@@ -27,6 +27,7 @@ const (
 // overloaded is what came of it.
 type overloaded struct {
 	lasted         time.Duration
+	sustained      float64 // transitions/s, flat out
 	sent           int64
 	acked          []transition
 	refused        int64 // 503 and 429
@@ -65,11 +66,16 @@ func (b *bench) measureOverload(ctx context.Context, out *results) (err error) {
 	}
 	calm := b.calm(ctx, e, customers, 5*time.Second, func(latencies) bool { return false })
 	round.calmBefore = calm.quantile(0.5)
+	flatOut, err := b.flatOut(warmUp)(ctx, e)
+	if err != nil {
+		return err
+	}
+	round.sustained = float64(len(flatOut)) / warmUp.Seconds()
 	before, err := b.recorded(ctx)
 	if err != nil {
 		return err
 	}
-	progressf("%-10s %d requests/s for %s", nameOverload, overloadRate, round.lasted)
+	progressf("%-10s %.0f requests/s for %s", nameOverload, round.rate(), round.lasted)
 	if err := b.flood(ctx, e, customers, &round); err != nil {
 		return err
 	}
@@ -93,6 +99,8 @@ func (b *bench) measureOverload(ctx context.Context, out *results) (err error) {
 	out.overloads = append(out.overloads, round)
 	return nil
 }
+
+func (o overloaded) rate() float64 { return overloadTimes * o.sustained }
 
 func (b *bench) overloadCustomers(ctx context.Context, e *engine) ([]int64, error) {
 	customers := make([]int64, overloadCustomers)
@@ -153,7 +161,7 @@ func (b *bench) flood(ctx context.Context, e *engine, customers []int64, round *
 	defer client.CloseIdleConnections()
 	flood := &flood{engine: e, client: client, round: round}
 	var all sync.WaitGroup
-	step := time.Second / overloadRate
+	step := time.Duration(float64(time.Second) / max(round.rate(), 1))
 	started := time.Now()
 	looked := started
 	for n := 0; time.Since(started) < round.lasted && ctx.Err() == nil; n++ {
@@ -238,7 +246,7 @@ func (r results) overload(w io.Writer) {
 			apis = append(apis, t.answered.Sub(t.sent))
 		}
 		took := newLatencies(slices.Clip(apis))
-		fmt.Fprintf(w, "Overload: %d requests/s for %s\t\n", overloadRate, o.lasted)
+		fmt.Fprintf(w, "Overload: %d times the %.0f requests/s that were sustained, for %s\t\n", overloadTimes, o.sustained, o.lasted)
 		fmt.Fprintf(w, "  sent\t%d\n  not sent, as %d were unanswered\t%d\n", o.sent, mostUnanswered, o.unsent)
 		fmt.Fprintf(w, "  acked\t%d (%.0f/s)\n", len(o.acked), float64(len(o.acked))/o.lasted.Seconds())
 		fmt.Fprintf(w, "  acked, p50 and p99, ms\t%.0f, %.0f\n", milliseconds(took.quantile(0.5)), milliseconds(took.quantile(0.99)))
