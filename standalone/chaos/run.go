@@ -27,7 +27,7 @@ func run(ctx context.Context, o Options, out io.Writer) (err error) {
 	}
 	defer func() {
 		err = errors.Join(err, c.Stop())
-		err = errors.Join(err, c.Remove(err != nil))
+		err = errors.Join(err, c.Remove(err != nil && ctx.Err() == nil)) // who interrupts a run does not look into it
 	}()
 	progressf("started; logs are in %s", c.Logs())
 	load, err := StartLoad(ctx, Target{APIs: c.APIs(), Key: c.Key(), DatabaseURL: c.DatabaseURL()},
