@@ -50,15 +50,13 @@ func (s *Server) createCustomer(c *gin.Context) error {
 	if reserved.EventID != "" {
 		return s.replayCreation(c, customersPath, reserved)
 	}
+	stream, command := pipeline.StreamOf(pipeline.KindCustomer, reserved.ID), commandID(idem)
 	outcome, err := s.engine.Submit(ctx, workflows.Submission{
-		Stream:    pipeline.StreamOf(pipeline.KindCustomer, reserved.ID),
+		Stream:    stream,
 		CompanyID: companyID, CustomerID: reserved.ID, ID: reserved.ID,
-		Command: cmd, CommandID: commandID(idem), Idempotency: idem,
+		Command: cmd, CommandID: command, Idempotency: idem,
 	})
-	if err != nil {
-		return aboutBody(err)
-	}
-	return answerCreation(c, customersPath, reserved.ID, outcome.Event)
+	return s.answerCreated(c, customersPath, reserved.ID, outcome.Event, err, pipeline.EventID(stream, command))
 }
 
 // customerCreated makes the command, with what the caller may leave out filled in.
@@ -113,6 +111,18 @@ func (s *Server) replayCreation(c *gin.Context, location string, made pipeline.R
 	}
 	markReplayed(c)
 	return answerCreation(c, location, made.ID, e)
+}
+
+// answerCreated answers what came of the first command of an entity, which like any other may be
+// refused although it happened.
+func (s *Server) answerCreated(c *gin.Context, location string, id int64, e pipeline.Event, refusal error, eventID string) error {
+	if refusal != nil {
+		var err error
+		if e, err = s.happened(c, eventID, refusal); err != nil {
+			return aboutBody(err)
+		}
+	}
+	return answerCreation(c, location, id, e)
 }
 
 // answerCreation answers a new entity: the state after its first event, which workflow and store

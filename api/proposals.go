@@ -56,15 +56,13 @@ func (s *Server) createProposal(c *gin.Context) error {
 	if customer.Deleted { // only now: what was made before the customer was deleted is still answered
 		return notForDeleted(customer)
 	}
+	stream, command := pipeline.StreamOf(pipeline.KindProposal, reserved.ID), commandID(idem)
 	outcome, err := s.engine.Submit(ctx, workflows.Submission{
-		Stream:    pipeline.StreamOf(pipeline.KindProposal, reserved.ID),
+		Stream:    stream,
 		CompanyID: companyID, CustomerID: customerID, ID: reserved.ID,
-		Command: cmd, CommandID: commandID(idem), Idempotency: idem,
+		Command: cmd, CommandID: command, Idempotency: idem,
 	})
-	if err != nil {
-		return aboutBody(err)
-	}
-	return answerCreation(c, proposalsPath, reserved.ID, outcome.Event)
+	return s.answerCreated(c, proposalsPath, reserved.ID, outcome.Event, err, pipeline.EventID(stream, command))
 }
 
 func notForDeleted(customer pipeline.Customer) error {

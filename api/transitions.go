@@ -61,32 +61,33 @@ func (s *Server) transition(kind pipeline.Kind) handler {
 			Stream: stream, CompanyID: companyID, CustomerID: target.CustomerID, ID: id, StoreVersion: target.Version,
 			Command: cmd, CommandID: command, Idempotency: idem,
 		})
-		if err != nil {
-			return s.refuse(c, pipeline.EventID(stream, command), err)
+		if err == nil {
+			return answerTransition(c, outcome.Event, outcome.Allowed)
 		}
-		return answerTransition(c, outcome.Event, outcome.Allowed)
+		e, err := s.happened(c, pipeline.EventID(stream, command), err)
+		if err != nil {
+			return err
+		}
+		allowed, err := allowedAfter(e)
+		if err != nil {
+			return err
+		}
+		return answerTransition(c, e, allowed)
 	}
 }
 
-// refuse answers a command that came to nothing, unless it did come to something: where a
-// workflow task is lost after its event was recorded, Temporal's client sends the update again,
-// and that one is refused since it has happened already. Its event then is the answer.
-func (s *Server) refuse(c *gin.Context, eventID string, refusal error) error {
+// happened gives the event of a command that was refused although it happened: where a workflow
+// task is lost after its event was recorded, Temporal's client sends the update again, and that one
+// is refused since it has happened already. Where there is no such event, the refusal stands.
+func (s *Server) happened(c *gin.Context, eventID string, refusal error) (pipeline.Event, error) {
 	if code := pipeline.CodeOf(refusal); code != pipeline.CodeIllegalTransition && code != pipeline.CodeInvalid {
-		return refusal
+		return pipeline.Event{}, refusal
 	}
 	e, err := s.store.Event(c.Request.Context(), caller(c).CompanyID, eventID)
 	if pipeline.CodeOf(err) == pipeline.CodeNotFound {
-		return refusal
+		return pipeline.Event{}, refusal
 	}
-	if err != nil {
-		return err
-	}
-	allowed, err := allowedAfter(e)
-	if err != nil {
-		return err
-	}
-	return answerTransition(c, e, allowed)
+	return e, err
 }
 
 // transitionCommand checks what can be checked without knowing where the entity stands. The

@@ -121,6 +121,8 @@ func TestTransitionThatHappenedIsNotRefused(t *testing.T) {
 	r := newRig(t)
 	customer := r.customer()
 	r.engine.repeats = true
+	r.post("/v1/customers", object{"name": "Jane Doe", "email": "jane@example.com"}).must(http.StatusCreated)
+	r.post(customer+"/proposals", object{"nickname": "north roof"}).must(http.StatusCreated)
 	// The second time the one would change nothing, and the other is illegal.
 	r.post(customer+"/transitions", object{"type": "customer.updated", "data": object{"name": "Jane Doe"}}).must(http.StatusCreated)
 	r.post(customer+"/transitions", object{"type": "customer.deleted"}).must(http.StatusCreated)
