@@ -106,7 +106,8 @@ func (s *Store) due(ctx context.Context, w pipeline.Webhook, limit int) ([]pipel
 	query := `SELECT ` + dispatchColumns + `
 		FROM deliveries d
 		JOIN events e ON e.company_id = d.company_id AND e.position = d.event_position
-		WHERE d.webhook_id = $1 AND d.status = 'pending' AND d.next_attempt_at <= now()`
+		WHERE d.webhook_id = $1 AND d.status = 'pending' AND d.next_attempt_at <= now()
+		  AND d.event_position < coalesce(` + oldestHeld("$1") + `, d.event_position + 1)`
 	if w.Ordered {
 		query += ` AND NOT ` + behindAnother
 	}

@@ -50,14 +50,15 @@ type freshRow struct {
 // never tried nor handed to a Webhook workflow, grouped by webhook, each webhook's in order.
 // Later marks those that the entity had better leave to the Webhook workflow: the webhook
 // failed or was slow the last time, may take longer than usual to answer, has a rate limit,
-// which only its own workflow can keep, or has an earlier event of this entity still to get.
+// which only its own workflow can keep, has an earlier event of this entity still to get, or was
+// switched on just now and may have earlier ones to get that are still held.
 func (s *Store) FreshDeliveries(ctx context.Context, stream pipeline.Stream, limit int) ([]pipeline.Dispatch, error) {
 	var rows []freshRow
 	err := s.list(ctx, &rows, "deliveries", `SELECT `+dispatchColumns+`, `+beside(sendingColumns)+`,
 			h.failures > 0 OR h.slow OR w.timeout_ms > $3 OR w.rate_limit IS NOT NULL OR (
 				SELECT b.id FROM deliveries b WHERE b.stream = d.stream AND b.webhook_id = d.webhook_id
 				AND b.status = 'pending' AND b.next_attempt_at IS NOT NULL AND b.version < d.version
-				ORDER BY b.version LIMIT 1) IS NOT NULL AS later
+				ORDER BY b.version LIMIT 1) IS NOT NULL OR `+oldestHeld("d.webhook_id")+` IS NOT NULL AS later
 		FROM deliveries d
 		JOIN webhooks w ON w.id = d.webhook_id AND w.active
 		JOIN webhook_health h ON h.webhook_id = d.webhook_id
@@ -83,6 +84,14 @@ func (s *Store) FreshDeliveries(ctx context.Context, stream pipeline.Stream, lim
 		out[i].Later = r.Later
 	}
 	return out, s.addCustomers(ctx, out)
+}
+
+// oldestHeld is the position of the first event that is held for a webhook, null where none is. At
+// one that is active there is none but for the moment in which it is switched on: what is held is
+// released after that, in batches, and nothing newer may overtake it.
+func oldestHeld(webhookID string) string {
+	return `(SELECT u.event_position FROM deliveries u WHERE u.webhook_id = ` + webhookID + ` AND u.status = 'held'
+		ORDER BY u.event_position LIMIT 1)`
 }
 
 // HandOver leaves deliveries to the Webhook workflows of their webhooks: they are due now. It
