@@ -222,7 +222,7 @@ func TestDeliverReportsThatAWebhookCannotBeWoken(t *testing.T) {
 	_, err := b.deliver()
 	requireFailure(t, err, pipeline.CodeUnavailable, true)
 	require.Equal(t, []int64{1, 3}, b.waker.list(), "the others are woken all the same")
-	require.Equal(t, []int64{1, 2, 3}, b.store.handedOver(), "where the sweep finds what is due")
+	require.Equal(t, []int64{1, 2, 3}, b.store.handedOver(), "where the watch finds what is due")
 }
 
 // The activity is cancelled when its worker's patience with it is over.

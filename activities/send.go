@@ -166,21 +166,24 @@ func (w window) isOpen() bool {
 	}
 }
 
-// beatEvery is how often activities that send say that they are alive. The first beat comes
+// BeatEvery is how often activities that send say that they are alive. The first beat comes
 // after this time and not before: most are done by then, and a beat is a write at the Temporal
 // server. It is not the 5 s after which an attempt ends as a rule: the SDK would warn of each
-// beat that its activity's end overtakes. See HeartbeatTimeout.
-const beatEvery = 7 * time.Second
+// beat that its activity's end overtakes. The SDK has to be told too (in its option
+// MaxHeartbeatThrottleInterval): by itself it holds beats back for 0.8 of HeartbeatTimeout, and
+// then one that is a little late is too late.
+const BeatEvery = 2 * time.Second
 
 // HeartbeatTimeout is how long an activity that beats may be silent before its worker counts as
-// lost. The SDK holds beats back for 0.8 of this time.
-const HeartbeatTimeout = 30 * time.Second
+// lost, and another takes its work over. Three beats: a worker that is merely busy is not to be
+// taken for lost, since what it sends would be sent twice.
+const HeartbeatTimeout = 7 * time.Second
 
 // beating sends heartbeats until stop is called, whatever the activity waits for meanwhile.
 func beating(ctx context.Context, progress func() any) (stop func()) {
 	done := make(chan struct{})
 	go func() {
-		tick := time.NewTicker(beatEvery)
+		tick := time.NewTicker(BeatEvery)
 		defer tick.Stop()
 		for {
 			select {

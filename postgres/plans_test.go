@@ -139,6 +139,7 @@ func TestPlans(t *testing.T) {
 		{"Timeline of a proposal", 1000, func() error { _, _, err := api.Timeline(ours, 1, "proposal-7", 0, 100); return err }},
 		{"FreshDeliveries", 300, func() error { return read(store.FreshDeliveries(ctx, big.freshStream, 500)) }},
 		{"FreshDeliveries, none", 50, func() error { _, err := store.FreshDeliveries(ctx, "proposal-7", 500); return err }},
+		{"Strays", 500, func() error { _, _, err := store.Strays(ctx, time.Minute, 100); return err }},
 		{"DueDeliveries", 2000, func() error { return read(store.DueDeliveries(ctx, big.dead, 200)) }},
 		{"BeginDrain", 100, func() error { _, err := store.BeginDrain(ctx, big.dead); return err }},
 		{"EndDrain", 100, func() error { _, err := store.EndDrain(ctx, big.dead, time.Time{}); return err }},

@@ -18,3 +18,17 @@ func (p *Pulse) Start(ctx context.Context) { p.p.start(ctx) }
 
 // Stop ends it.
 func (p *Pulse) Stop() { p.p.stop() }
+
+// Watch is what wakes who leaves things lying.
+type Watch struct{ w *watch }
+
+// NewWatch makes one.
+func NewWatch(s Strays, a Alarm, log *slog.Logger) *Watch {
+	return &Watch{&watch{strays: s, alarm: a, log: log}}
+}
+
+// Start begins to look.
+func (w *Watch) Start(ctx context.Context) { w.w.start(ctx) }
+
+// Stop ends it.
+func (w *Watch) Stop() { w.w.stop() }

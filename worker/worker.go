@@ -26,6 +26,7 @@ type Store interface {
 	activities.InboundStore
 	activities.DocumentStore
 	Register
+	Strays
 }
 
 // Config is what a worker works with.
@@ -72,6 +73,7 @@ type Worker struct {
 	queue  worker.Worker
 	pulse  *pulse
 	keeper *keeper
+	watch  *watch
 }
 
 // New makes a worker with everything registered. Start and Stop it, each once.
@@ -83,6 +85,7 @@ func New(cfg Config) *Worker {
 		MaxConcurrentActivityExecutionSize:      activitySlots,
 		MaxConcurrentWorkflowTaskPollers:        workflowPollers,
 		MaxConcurrentActivityTaskPollers:        activityPollers,
+		MaxHeartbeatThrottleInterval:            activities.BeatEvery,
 		WorkerStopTimeout:                       stopPatience,
 	})
 	gate := activities.NewGate()
@@ -90,6 +93,7 @@ func New(cfg Config) *Worker {
 	return &Worker{
 		queue: w, pulse: newPulse(cfg.Store, uuid.NewString(), gate.SetWorkers, cfg.Logger),
 		keeper: &keeper{versions: cfg.Versions, build: cfg.BuildID, log: cmp.Or(cfg.Logger, slog.Default())},
+		watch:  &watch{strays: cfg.Store, alarm: cfg.Engine, log: cmp.Or(cfg.Logger, slog.Default())},
 	}
 }
 
@@ -113,12 +117,14 @@ func (w *Worker) Start(ctx context.Context) error {
 	}
 	w.pulse.start(ctx)
 	w.keeper.start(ctx)
+	w.watch.start(ctx)
 	return nil
 }
 
 // Stop takes no more work, finishes what is under way, and says goodbye to the others.
 func (w *Worker) Stop() {
 	w.keeper.stop()
+	w.watch.stop()
 	w.queue.Stop()
 	w.pulse.stop()
 }

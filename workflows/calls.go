@@ -75,7 +75,13 @@ func storeFailure(err error) error {
 	return activities.Failure(pipeline.Errorf(pipeline.CodeUnavailable, "the store cannot be reached; try again"))
 }
 
-// deliver has five tries, then leaves the deliveries to the sweep rather than hold the entity up.
+// soon bounds the pauses between tries of what partners wait for. Such activities fail only while
+// Postgres or Temporal cannot be reached, and a look costs those little when they are back.
+const soon = 3 * time.Second
+
+// deliver is tried for some minutes, and then leaves the deliveries to the sweep: it fails only
+// where Postgres or Temporal do, and not before they are back can anybody else do better. The
+// pauses stay short, so that what waited is on its way seconds after that.
 // One try begins attempts for 15 s; the last of them may take the 30 s that a webhook can ask
 // for, and recording it 10 s. That its worker was lost is noticed sooner, by the heartbeat.
 func (l *lifecycle[S]) deliver(ctx workflow.Context, deliveries int) workflow.Future {
@@ -85,7 +91,7 @@ func (l *lifecycle[S]) deliver(ctx workflow.Context, deliveries int) workflow.Fu
 		StartToCloseTimeout: 90 * time.Second,
 		HeartbeatTimeout:    activities.HeartbeatTimeout,
 		RetryPolicy: &temporal.RetryPolicy{
-			InitialInterval: 500 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 10 * time.Second, MaximumAttempts: 5,
+			InitialInterval: 500 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: soon, MaximumAttempts: 100,
 		},
 	}
 	return activity(ctx, o, delivering.DeliverWebhooks, activities.DeliverInput{Stream: ref.Stream()})
@@ -98,7 +104,7 @@ func signCustomer(ctx workflow.Context, in activities.SignCustomerInput) workflo
 		StartToCloseTimeout:    20 * time.Second,
 		ScheduleToCloseTimeout: 24 * time.Hour,
 		RetryPolicy: &temporal.RetryPolicy{
-			InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: time.Minute,
+			InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: soon,
 		},
 	}
 	return activity(ctx, o, following.SignCustomer, in)
@@ -111,7 +117,7 @@ func drain(ctx workflow.Context, in activities.DrainInput) (activities.DrainResu
 		StartToCloseTimeout: 5 * time.Minute,
 		HeartbeatTimeout:    activities.HeartbeatTimeout,
 		RetryPolicy: &temporal.RetryPolicy{
-			InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: time.Minute,
+			InitialInterval: 500 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: soon,
 		},
 	}
 	var out activities.DrainResult

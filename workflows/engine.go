@@ -215,6 +215,18 @@ func codeOf(err error) pipeline.Code {
 	return pipeline.CodeInternal
 }
 
+// WakeEntity lets the workflow of a customer or a proposal find out what the store has for it to do;
+// it is started where it does not run.
+func (e *Engine) WakeEntity(ctx context.Context, ref pipeline.Ref) error {
+	options := lifecycleOptions(ref, "")
+	var what, in any = Proposal, ProposalInput{State: pipeline.NewProposal(ref.CompanyID, ref.CustomerID, ref.ID), Prompt: true}
+	if ref.Kind == pipeline.KindCustomer {
+		what, in = Customer, CustomerInput{State: pipeline.NewCustomer(ref.CompanyID, ref.ID), Prompt: true}
+	}
+	_, err := e.client.SignalWithStartWorkflow(ctx, options.ID, SignalLook, nil, options, what, in)
+	return explain(err)
+}
+
 // WakeWebhook lets the workflow of a webhook look for something to do; it is started where it
 // does not run.
 func (e *Engine) WakeWebhook(ctx context.Context, webhookID int64) error {

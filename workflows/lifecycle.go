@@ -97,11 +97,15 @@ func (l *lifecycle[S]) run(ctx workflow.Context, renew func(*lifecycle[S]) error
 	if err != nil {
 		return LifecycleResult{}, fmt.Errorf("set update handler: %w", err)
 	}
+	look := workflow.GetSignalChannel(ctx, SignalLook)
 	for {
-		err := workflow.Await(ctx, func() bool { return l.hasWork(ctx) || l.isOver(ctx) || l.isFull(ctx) })
+		err := workflow.Await(ctx, func() bool { return look.Len() > 0 || l.hasWork(ctx) || l.isOver(ctx) || l.isFull(ctx) })
 		switch {
 		case err != nil:
 			return LifecycleResult{Version: l.version()}, err
+		case look.Len() > 0:
+			drainSignals(look)
+			l.look(ctx)
 		case l.isFull(ctx):
 			return LifecycleResult{}, renew(l)
 		case l.hasWork(ctx):
@@ -234,6 +238,20 @@ func (l *lifecycle[S]) decide(ctx workflow.Context, t Transition) (Outcome, erro
 		}
 	}
 	return Outcome{}, activities.Failure(pipeline.Errorf(pipeline.CodeConflict, "the stream keeps changing; try again"))
+}
+
+// look finds out what the store has for this entity to do, where somebody has seen that it does not
+// do it: the task in which its last event was recorded was lost, and Temporal with it.
+func (l *lifecycle[S]) look(ctx workflow.Context) {
+	l.undeliver++
+	err := l.lock.Lock(ctx)
+	if err == nil {
+		err = l.catchUp(ctx)
+		l.lock.Unlock()
+	}
+	if err != nil {
+		workflow.GetLogger(ctx).Warn("cannot look for what the store has", "stream", l.state.Ref().Stream(), "error", err)
+	}
 }
 
 // catchUp folds in what the store has and this workflow lacks: its worker died between the

@@ -112,6 +112,11 @@ func (m *memoryStore) EventsAfter(_ context.Context, _ pipeline.Stream, version 
 	return rest[:min(limit, len(rest))], nil
 }
 
+// look tells the workflow after a delay that the store has something for it to do.
+func (b *bench) look(after time.Duration) {
+	b.RegisterDelayedCallback(func() { b.SignalWorkflow(workflows.SignalLook, nil) }, after)
+}
+
 func newProposal() workflows.ProposalInput {
 	return workflows.ProposalInput{State: pipeline.NewProposal(1, 7, 42), Listed: "requested"}
 }
@@ -216,6 +221,34 @@ func TestProposal_CatchesUpBeforeItDecides(t *testing.T) {
 	require.NoError(t, next.failed)
 	require.Equal(t, int64(3), next.outcome.Event.Version)
 	require.Equal(t, pipeline.TypeProposalSelected, b.store.events[2].Type)
+}
+
+// The same, and no other command comes: Temporal was lost together with the worker, and with them
+// the task in which the event was recorded.
+func TestProposal_LooksAtWhatTheStoreHasForIt(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	var d *activities.Deliveries
+	delivers := 0
+	b.OnActivity(d.DeliverWebhooks, mock.Anything, mock.Anything).Return(
+		func(context.Context, activities.DeliverInput) (activities.DeliverResult, error) {
+			delivers++
+			return activities.DeliverResult{}, nil
+		})
+	b.send(0, "a", requested())
+	b.RegisterDelayedCallback(func() {
+		require.Equal(t, 1, delivers)
+		b.store.record(t, "lost", move(pipeline.TypeProposalSent).Command)
+	}, time.Second)
+	b.look(2 * time.Second)
+	b.RegisterDelayedCallback(func() { require.Equal(t, 2, delivers) }, 3*time.Second)
+	b.look(4 * time.Second)                                                 // in vain
+	next := b.send(5*time.Second, "c", move(pipeline.TypeProposalSelected)) // illegal for what it knew
+	b.runProposal()
+
+	require.Equal(t, 4, delivers)
+	require.NoError(t, next.refused)
+	require.Equal(t, int64(3), next.outcome.Event.Version)
 }
 
 // A workflow that was ended by hand is started anew by the next command, with nothing known.

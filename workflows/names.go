@@ -14,6 +14,7 @@ const (
 
 	UpdateTransition = "transition" // of Customer and Proposal
 	SignalWake       = "wake"       // of Webhook and Document
+	SignalLook       = "look"       // of Customer and Proposal
 
 	// Changes of what workflows do, for those that began before.
 	changeDocuments = "fetch the documents of a signature" // of Proposal

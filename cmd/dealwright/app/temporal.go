@@ -3,6 +3,7 @@ package app
 import (
 	"fmt"
 	"log/slog"
+	"time"
 
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/contrib/envconfig"
@@ -10,6 +11,13 @@ import (
 
 	"github.com/dealwright/dealwright/codec"
 	"github.com/dealwright/dealwright/keyring"
+)
+
+// How soon a connection to Temporal that has gone dead without a word is noticed and made anew: a
+// worker that waits on one for tasks gets none. A server takes more than one ping in 10 s for abuse.
+const (
+	keepAliveTime    = 11 * time.Second
+	keepAliveTimeout = 4 * time.Second
 )
 
 // TemporalOptions reads Temporal's own variables and files: TEMPORAL_ADDRESS,
@@ -27,6 +35,8 @@ func TemporalOptions(cfg Config, log *slog.Logger) (client.Options, error) {
 		return client.Options{}, err
 	}
 	options.DataConverter, options.FailureConverter = payloads.Data(), payloads.Failures()
+	options.ConnectionOptions.KeepAliveTime = keepAliveTime
+	options.ConnectionOptions.KeepAliveTimeout = keepAliveTimeout
 	return options, nil
 }
 
