@@ -51,7 +51,9 @@ func TestTheCheckerFindsEachKindOfBreach(t *testing.T) {
 				`DELETE FROM events WHERE stream = 'customer-1' AND version > 1`,
 				`DELETE FROM deliveries WHERE stream = 'customer-1' AND version > 1`, customersIs,
 			},
-			seen:  func(l *Ledger) { forget(l, func(e pipeline.Event) bool { return e.Stream == "customer-1" && e.Version > 1 }) },
+			seen: func(l *Ledger) {
+				forget(l, func(e pipeline.Event) bool { return e.Stream == "customer-1" && e.Version > 1 })
+			},
 			found: BreachFollowUp,
 		},
 		"a version is missing": {
@@ -70,7 +72,8 @@ func TestTheCheckerFindsEachKindOfBreach(t *testing.T) {
 			seen: func(l *Ledger) { l.requests[3].Outcome = OutcomeRefused }, found: BreachTrace,
 		},
 		"the key of what was refused is remembered": {
-			store: []string{`INSERT INTO idempotency (company_id, scope, key, fingerprint) VALUES (1, 0, 'refused', '')`}, found: BreachTrace,
+			store: []string{`INSERT INTO idempotency (company_id, scope, key, fingerprint, event_id)
+				VALUES (1, 0, 'refused', '', 'evt_other')`}, found: BreachTrace,
 		},
 		"a delivery is missing": {
 			store: []string{`DELETE FROM deliveries WHERE event_position = ` + lastEvent}, found: BreachNoDelivery,

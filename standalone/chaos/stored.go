@@ -108,10 +108,12 @@ func (s *stored) readWebhooks(ctx context.Context, db *sqlx.DB, companies any) e
 	return err
 }
 
+// readKeys: a key for which no more than an id was reserved has led to nothing; the id is kept for the
+// same request, which may be legal later.
 func (s *stored) readKeys(ctx context.Context, db *sqlx.DB, companies any) error {
 	var keys []string
-	// A creation's key has the id that it reserved from before it was decided, which is no trace of an event.
-	err := db.SelectContext(ctx, &keys, `SELECT key FROM idempotency WHERE company_id = ANY($1) AND event_id IS NOT NULL`, companies)
+	err := db.SelectContext(ctx, &keys, `SELECT key FROM idempotency
+		WHERE company_id = ANY($1) AND (event_id IS NOT NULL OR answer IS NOT NULL)`, companies)
 	for _, k := range keys {
 		s.keys[k] = true
 	}
