@@ -60,6 +60,9 @@ func (d *Documents) StartDocuments(ctx context.Context, in SignCustomerInput) (S
 	if err != nil {
 		return StartDocumentsResult{}, Failure(err)
 	}
+	if e.Erased {
+		return StartDocumentsResult{}, nil
+	}
 	var signed pipeline.ContractSigned
 	if err := json.Unmarshal(e.Payload, &signed); err != nil {
 		return StartDocumentsResult{}, Failure(pipeline.Errorf(pipeline.CodeInvalid, "payload of %s: %s", e.ID, err))

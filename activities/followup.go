@@ -47,6 +47,9 @@ func (f *FollowUps) SignCustomer(ctx context.Context, in SignCustomerInput) (Sig
 	if err != nil {
 		return SignCustomerResult{}, Failure(err)
 	}
+	if customer.Erased {
+		return SignCustomerResult{Note: "was erased"}, nil
+	}
 	if customer.Status == pipeline.StatusSigned {
 		return SignCustomerResult{Note: "is signed already"}, nil
 	}

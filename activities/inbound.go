@@ -15,6 +15,7 @@ type InboundStore interface {
 	NewestInbound(ctx context.Context, companyID, proposalID int64) (time.Time, error)
 	LeftInbound(ctx context.Context, grace time.Duration, limit int) ([]int64, error)
 	LeftDocuments(ctx context.Context, grace time.Duration, limit int) ([]pipeline.KeptDocument, error)
+	LeftErasures(ctx context.Context, grace time.Duration, limit int) ([]pipeline.ErasedCustomer, error)
 	DealStore
 }
 
@@ -34,6 +35,7 @@ type DealStore interface {
 type Starter interface {
 	HandleInbound(ctx context.Context, inboundID int64) error
 	KeepDocument(ctx context.Context, companyID int64, uuid string) error
+	EraseStarter
 }
 
 // Inbox are the activities that make something of what providers tell us.
@@ -117,6 +119,9 @@ func (b *Inbox) record(ctx context.Context, item pipeline.Inbound, news pipeline
 		p, err := b.Store.Proposal(ctx, item.CompanyID, proposalID)
 		if err != nil {
 			return verdict{}, err
+		}
+		if p.Erased {
+			return verdict{pipeline.InboundIgnored, erasedCustomer, p.ID}, nil
 		}
 		if v, over, err := b.isOver(ctx, item, news, p); err != nil || over {
 			return v, err
@@ -224,6 +229,7 @@ func (b *Inbox) command(ctx context.Context, item pipeline.Inbound, to pipeline.
 const (
 	inboundGrace  = 2 * time.Minute
 	documentGrace = 30 * time.Minute
+	erasureGrace  = 2 * time.Minute
 	inboundLimit  = 200
 )
 
@@ -234,6 +240,7 @@ type SweepInboundInput struct{}
 type SweepInboundResult struct {
 	Inbound   int
 	Documents int
+	Erasures  int
 }
 
 // SweepInbound finds what nobody looks after: the process died between keeping what a provider
@@ -259,6 +266,16 @@ func (b *Inbox) SweepInbound(ctx context.Context, _ SweepInboundInput) (SweepInb
 			return out, Failure(err)
 		}
 		out.Documents++
+	}
+	erased, err := b.Store.LeftErasures(ctx, erasureGrace, inboundLimit)
+	if err != nil {
+		return out, Failure(err)
+	}
+	for _, customer := range erased {
+		if err := b.Starter.EraseTraces(ctx, customer); err != nil {
+			return out, Failure(err)
+		}
+		out.Erasures++
 	}
 	return out, nil
 }

@@ -34,6 +34,7 @@ type desk struct {
 	left      []int64
 	started   []string
 	broken    error
+	erased    []pipeline.ErasedCustomer
 	// before is called before a command is decided: somebody else is faster.
 	before func(step int)
 	steps  int
@@ -139,6 +140,15 @@ func (d *desk) HandleInbound(_ context.Context, id int64) error {
 func (d *desk) KeepDocument(_ context.Context, _ int64, uuid string) error {
 	d.started = append(d.started, "document-"+uuid)
 	return d.broken
+}
+
+func (d *desk) EraseTraces(_ context.Context, of pipeline.ErasedCustomer) error {
+	d.started = append(d.started, fmt.Sprint("erasure-", of.CustomerID))
+	return d.broken
+}
+
+func (d *desk) LeftErasures(context.Context, time.Duration, int) ([]pipeline.ErasedCustomer, error) {
+	return d.erased, nil
 }
 
 func (d *desk) Command(_ context.Context, to pipeline.Ref, cmd pipeline.Command, id string) error {

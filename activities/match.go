@@ -23,6 +23,9 @@ func (b *Inbox) match(ctx context.Context, item pipeline.Inbound, news pipeline.
 		return 0, "there is no proposal with the uuid of the quote", nil
 	}
 	c, err := b.Store.CustomerByUUID(ctx, item.CompanyID, news.Site)
+	if c.Erased {
+		return 0, erasedCustomer, nil
+	}
 	if pipeline.CodeOf(err) == pipeline.CodeNotFound {
 		return 0, "there is neither a proposal with the uuid of the quote nor a customer with that of the site", nil
 	}
@@ -47,6 +50,7 @@ func (b *Inbox) match(ctx context.Context, item pipeline.Inbound, news pipeline.
 // What a customer is called of whom the provider told us nothing but a uuid: names that everybody
 // sees are none, and an address at a name that never leads anywhere (RFC 2606).
 const (
+	erasedCustomer  = "the customer was erased"
 	unknownCustomer = "Sighten site "
 	unknownEmail    = "@sighten.invalid"
 	unknownProposal = "Sighten quote "
@@ -57,6 +61,9 @@ const (
 // What is reserved for the uuid is found again by whoever else makes the same one.
 func (b *Inbox) create(ctx context.Context, item pipeline.Inbound, news pipeline.ContractNews) (id int64, why string, err error) {
 	c, err := b.Store.CustomerByUUID(ctx, item.CompanyID, news.Site)
+	if c.Erased {
+		return 0, erasedCustomer, nil
+	}
 	if pipeline.CodeOf(err) == pipeline.CodeNotFound {
 		c, err = b.createCustomer(ctx, item, news)
 	}

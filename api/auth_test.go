@@ -44,7 +44,8 @@ func TestOnlyOperationsAreOpen(t *testing.T) {
 func reach(route string) []pipeline.Role {
 	_, path, _ := strings.Cut(route, " ")
 	switch {
-	case strings.HasPrefix(path, "/v1/keys"), strings.HasPrefix(path, "/v1/connections"), strings.HasPrefix(path, "/v1/codec"):
+	case strings.HasPrefix(path, "/v1/keys"), strings.HasPrefix(path, "/v1/connections"), strings.HasPrefix(path, "/v1/codec"),
+		strings.HasSuffix(path, "/erase"):
 		return []pipeline.Role{pipeline.RoleAdmin}
 	case strings.HasPrefix(path, "/v1/customers"), strings.HasPrefix(path, "/v1/proposals"), strings.HasPrefix(path, "/v1/inbound"),
 		strings.HasPrefix(route, "POST /v1/documents"):

@@ -53,6 +53,9 @@ func (s *Server) createProposal(c *gin.Context) error {
 	if reserved.EventID != "" {
 		return s.replayCreation(c, proposalsPath, reserved)
 	}
+	if customer.Erased {
+		return pipeline.NotForErased()
+	}
 	if customer.Deleted { // only now: what was made before the customer was deleted is still answered
 		return notForDeleted(customer)
 	}

@@ -149,6 +149,7 @@ func (s *Server) Routes() []Route {
 		{http.MethodGet, "/v1/customers/:id/events", drivers, paged, s.streamEvents(pipeline.KindCustomer)},
 		{http.MethodGet, "/v1/customers/:id/timeline", drivers, paged, s.timeline(pipeline.KindCustomer)},
 		{http.MethodPost, "/v1/customers/:id/transitions", drivers, nil, s.transition(pipeline.KindCustomer)},
+		{http.MethodPost, "/v1/customers/:id/erase", admins, nil, s.eraseCustomer},
 		{http.MethodPost, "/v1/customers/:id/proposals", drivers, nil, s.createProposal},
 
 		{http.MethodGet, "/v1/proposals", drivers, proposals, s.listProposals},

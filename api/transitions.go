@@ -56,6 +56,9 @@ func (s *Server) transition(kind pipeline.Kind) handler {
 		if target.EventID != "" {
 			return s.replayTransition(c, target.EventID)
 		}
+		if target.Erased { // no workflow is to hear of it: what the command says would be kept there
+			return pipeline.NotForErased()
+		}
 		command := commandID(idem)
 		outcome, err := s.engine.Submit(ctx, workflows.Submission{
 			Stream: stream, CompanyID: companyID, CustomerID: target.CustomerID, ID: id, StoreVersion: target.Version,

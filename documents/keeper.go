@@ -111,6 +111,17 @@ func (k *Keeper) Read(ctx context.Context, sha256 string) (io.ReadSeekCloser, er
 	return r, nil
 }
 
+// Delete removes the document with this SHA-256; one that is not there is gone already.
+func (k *Keeper) Delete(ctx context.Context, sha256 string) error {
+	if len(sha256) != hexDigits {
+		return nil
+	}
+	if err := k.bucket.Delete(ctx, keyOf(sha256)); err != nil && gcerrors.Code(err) != gcerrors.NotFound {
+		return bucketError(err)
+	}
+	return nil
+}
+
 const hexDigits = 64
 
 // bucketError gives an error of the bucket its code, which is CodeUnavailable as a rule: a

@@ -331,8 +331,8 @@ func TestFiltersOfThePastSeeWhatIsSealed(t *testing.T) {
 	gone, _ := plantedDeal(t, d, 1)
 	eraseCustomer(t, d, gone)
 	filters := map[string]int{
-		`{"data.state.name":"Wilhelmina Roe"}`:                          7,
-		`{"data.payload.to":"Wilhelmina@example.com"}`:                  1,
+		`{"data.state.name":"Wilhelmina Roe"}`:                           7,
+		`{"data.payload.to":"Wilhelmina@example.com"}`:                   1,
 		`{"data.state.erased":true,"data.customer_id":` + id(gone) + `}`: int(gone.Version) + 1,
 		`{"data.erased":true,"data.customer_id":` + id(gone) + `}`:       int(gone.Version),
 	}

@@ -113,7 +113,9 @@ func (s *Store) BeginInbound(ctx context.Context, id int64) (pipeline.Inbound, e
 // SettleInbound says what has become of it.
 func (s *Store) SettleInbound(ctx context.Context, id int64, status pipeline.InboundStatus, note string, proposalID int64) error {
 	_, err := s.exec(ctx, "settle inbound", `UPDATE inbox
-		SET status = $2, note = $3, proposal_id = coalesce($4, proposal_id), handled_at = now()
+		SET status = $2, note = $3, proposal_id = coalesce($4, proposal_id), handled_at = now(),
+			body = CASE WHEN EXISTS (SELECT FROM customers c LEFT JOIN proposals p ON p.company_id = c.company_id AND p.id = $4
+				WHERE c.company_id = inbox.company_id AND (c.uuid = inbox.site OR c.id = p.customer_id) AND c.state ? 'erased') THEN NULL ELSE body END
 		WHERE id = $1 AND status = 'received'`, id, string(status), note, nullInt(proposalID))
 	return err
 }

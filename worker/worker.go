@@ -25,6 +25,7 @@ type Store interface {
 	activities.RetentionStore
 	activities.InboundStore
 	activities.DocumentStore
+	activities.ErasureStore
 	Register
 	Strays
 }
@@ -37,7 +38,10 @@ type Config struct {
 	Sender activities.Sender
 	// Fetcher keeps documents.
 	Fetcher activities.Fetcher
-	Logger  *slog.Logger // nil means slog.Default
+	// Contents and Histories are what is deleted of erased customers.
+	Contents  activities.Contents
+	Histories activities.Histories
+	Logger    *slog.Logger // nil means slog.Default
 	// BuildID names the build to Temporal, which gives the work to the current one (see
 	// Versions); empty where the worker is none of several versions.
 	BuildID string
@@ -139,10 +143,14 @@ func register(r worker.Registry, cfg Config, gate *activities.Gate) {
 	r.RegisterWorkflow(workflows.Retention)
 	r.RegisterWorkflow(workflows.Inbound)
 	r.RegisterWorkflow(workflows.Document)
+	r.RegisterWorkflow(workflows.Erasure)
 	bell := activities.NewBell()
 	r.RegisterActivity(&activities.Recording{Store: cfg.Store, Bell: bell})
 	r.RegisterActivity(&activities.Deliveries{Store: cfg.Store, Sender: cfg.Sender, Waker: cfg.Engine, Gate: gate, Bell: bell})
 	r.RegisterActivity(&activities.FollowUps{Store: cfg.Store, Commander: cfg.Engine})
+	r.RegisterActivity(&activities.Erasures{
+		Store: cfg.Store, Histories: cfg.Histories, Contents: cfg.Contents, Starter: cfg.Engine,
+	})
 	r.RegisterActivity(&activities.Inbox{Store: cfg.Store, Commander: cfg.Engine, Starter: cfg.Engine})
 	r.RegisterActivity(&activities.Documents{Store: cfg.Store, Fetcher: cfg.Fetcher, Commander: cfg.Engine, Starter: cfg.Engine, Waker: cfg.Engine})
 	r.RegisterActivity(&activities.Retention{

@@ -38,6 +38,7 @@ var (
 	following  *activities.FollowUps
 	receiving  *activities.Inbox
 	keeping    *activities.Documents
+	erasing    *activities.Erasures
 )
 
 // storePatience is how long a command waits for Postgres before the caller is told to try

@@ -3,7 +3,6 @@ package workflows
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -89,7 +88,7 @@ func whyNot(err error) *pipeline.Error {
 // HandleInbound starts the workflow for what a provider told us; where it runs already, it is
 // left to that.
 func (e *Engine) HandleInbound(ctx context.Context, inboundID int64) error {
-	return e.startOnce(ctx, "inbox-"+strconv.FormatInt(inboundID, 10), fmt.Sprintf("What a provider told us, %d", inboundID),
+	return e.startOnce(ctx, inboundWorkflowID(inboundID), fmt.Sprintf("What a provider told us, %d", inboundID),
 		Inbound, InboundInput{ID: inboundID})
 }
 
@@ -97,7 +96,7 @@ func (e *Engine) HandleInbound(ctx context.Context, inboundID int64) error {
 // more before it ends. Companies cannot get into each other's way: the id has the company in it.
 func (e *Engine) KeepDocument(ctx context.Context, companyID int64, uuid string) error {
 	uuid = strings.ToLower(uuid)
-	id := fmt.Sprintf("document-%d-%s", companyID, uuid)
+	id := documentWorkflowID(companyID, uuid)
 	_, err := e.client.SignalWithStartWorkflow(ctx, id, SignalWake, nil, client.StartWorkflowOptions{
 		TaskQueue: TaskQueue, StaticSummary: "Signed document " + uuid,
 	}, Document, DocumentInput{CompanyID: companyID, UUID: uuid})

@@ -73,6 +73,7 @@ type lifecycle[S pipeline.State[S]] struct {
 	latest    pipeline.EventType             // of the latest event that this run has seen, for people to read
 	ensuing   []activities.SignCustomerInput // follow-ups that have not begun
 	begun     []activities.SignCustomerInput // follow-ups that have not ended
+	erased    bool                           // what is left of the customer is to be cleaned up
 	stillborn bool                           // the first command came to nothing
 	prompt    bool                           // follow-ups do not wait for partners; in runs from before this was so, they do
 	story     story
@@ -121,7 +122,7 @@ func (l *lifecycle[S]) version() int64 { return l.state.Ref().Version }
 // hasWork: once a new run is due, what is left is for that one to do. Under a steady stream of
 // commands there is always something left, and the history would grow until Temporal ends it.
 func (l *lifecycle[S]) hasWork(ctx workflow.Context) bool {
-	return (l.undeliver > 0 || len(l.ensuing) > 0) && !workflow.GetInfo(ctx).GetContinueAsNewSuggested()
+	return (l.undeliver > 0 || len(l.ensuing) > 0 || l.erased) && !workflow.GetInfo(ctx).GetContinueAsNewSuggested()
 }
 
 // isFull: a new run may begin only when no handler is at work, or its update would be lost.
@@ -137,6 +138,12 @@ func (l *lifecycle[S]) isOver(ctx workflow.Context) bool {
 // take long, and nothing waits for them. A failure ends nothing: what was not delivered is in
 // the store, where the sweep finds it.
 func (l *lifecycle[S]) work(ctx workflow.Context) {
+	if l.erased {
+		l.erased = false
+		if err := beginErasure(ctx, l.state.Ref()); err != nil {
+			workflow.GetLogger(ctx).Warn("what is left of the customer is left to the sweep", "stream", l.state.Ref().Stream(), "error", err)
+		}
+	}
 	l.beginEnsuing(ctx)
 	if l.undeliver == 0 {
 		return
@@ -292,6 +299,7 @@ func (l *lifecycle[S]) foldIn(ctx workflow.Context, events []pipeline.Event, id 
 // advance makes a recorded event the present state, and queues what it entails.
 func (l *lifecycle[S]) advance(e pipeline.Event, next S, deliveries int) Outcome {
 	l.state, l.latest = next, e.Type
+	l.erased = l.erased || e.Type == pipeline.TypeCustomerErased
 	if e.Type == pipeline.TypeContractSigned {
 		l.ensuing = append(l.ensuing, FollowUp(e, pipeline.NamesDocuments(e)))
 	}

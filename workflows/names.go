@@ -52,3 +52,10 @@ type Outcome struct {
 func WebhookWorkflowID(webhookID int64) string {
 	return "webhook-" + strconv.FormatInt(webhookID, 10)
 }
+
+func inboundWorkflowID(inboundID int64) string { return "inbox-" + strconv.FormatInt(inboundID, 10) }
+
+// documentWorkflowID has the company in it: companies cannot get into each other's way.
+func documentWorkflowID(companyID int64, uuid string) string {
+	return "document-" + strconv.FormatInt(companyID, 10) + "-" + uuid
+}

@@ -28,6 +28,7 @@ func openDocuments(cfg Config, targets *webhook.Targets) (*documents.Keeper, err
 type keeper interface {
 	activities.Fetcher
 	activities.IncomingStore
+	activities.Contents
 }
 
 // keeper keeps documents; without a bucket they wait until there is one.
@@ -47,7 +48,14 @@ func (nowhere) Forget(context.Context, string) error { return nil }
 // PruneIncoming has nothing to remove.
 func (nowhere) PruneIncoming(context.Context, time.Time, int) (int64, error) { return 0, nil }
 
+// Delete fails until the operator has set where documents were kept.
+func (nowhere) Delete(context.Context, string) error { return errNowhere() }
+
 // Fetch fails until the operator has set where to.
 func (nowhere) Fetch(context.Context, pipeline.Remote, string, string, func(int64)) (pipeline.File, error) {
-	return pipeline.File{}, pipeline.Errorf(pipeline.CodeUnavailable, "DEALWRIGHT_DOCUMENTS is not set: there is no bucket for documents")
+	return pipeline.File{}, errNowhere()
+}
+
+func errNowhere() error {
+	return pipeline.Errorf(pipeline.CodeUnavailable, "DEALWRIGHT_DOCUMENTS is not set: there is no bucket for documents")
 }

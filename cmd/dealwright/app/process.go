@@ -172,6 +172,7 @@ func (p *Process) RunWorker(ctx context.Context, ready func()) error {
 		// A worker that failed to start cannot be started again, so each try has its own.
 		w = worker.New(worker.Config{
 			Client: p.client, Engine: p.engine, Store: p.store, Sender: sender, Fetcher: documents, Incoming: documents, Logger: p.log,
+			Contents: documents, Histories: workflows.NewHistories(p.client, p.namespace),
 			KeepAttempts: p.cfg.KeepAttempts, KeepDeliveries: p.cfg.KeepDeliveries,
 			Versions: versions, BuildID: build,
 			KeepInbox: p.cfg.KeepInbox, KeepIdempotency: p.cfg.KeepIdempotency,
