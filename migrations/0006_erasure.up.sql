@@ -39,7 +39,9 @@ $$;
 -- What is left of the documents and of the news of an erased customer, and whether somebody else
 -- has the same document.
 ALTER TABLE documents DROP CONSTRAINT documents_status_check,
-    ADD CONSTRAINT documents_status_check CHECK (status IN ('waiting', 'stored', 'failed', 'erased'));
+    ADD CONSTRAINT documents_status_check CHECK (status IN ('waiting', 'stored', 'failed', 'erased')),
+    DROP CONSTRAINT documents_check,
+    ADD CONSTRAINT documents_are_somewhere CHECK (connection_id IS NOT NULL OR url IS NOT NULL OR status = 'erased');
 CREATE INDEX documents_of_proposal ON documents (company_id, proposal_id);
 CREATE INDEX documents_by_content ON documents (sha256) WHERE sha256 <> '';
 CREATE INDEX inbox_about_proposal ON inbox (company_id, proposal_id) WHERE proposal_id IS NOT NULL;

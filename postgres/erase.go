@@ -130,8 +130,7 @@ func eraseAll(ctx context.Context, tx transaction, of customerRef, e erasedEntit
 	if err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, `UPDATE documents SET status = 'erased', name = '', note = '', updated_at = now(),
-			url = CASE WHEN url IS NOT NULL THEN ''::bytea END
+	_, err = tx.ExecContext(ctx, `UPDATE documents SET status = 'erased', name = '', note = '', url = NULL, updated_at = now()
 		WHERE company_id = $1 AND proposal_id = ANY($2)`, of.CompanyID, pq.Array(e.proposals))
 	return err
 }

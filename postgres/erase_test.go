@@ -126,6 +126,9 @@ func TestErase(t *testing.T) {
 		VALUES (1, $1, $2, $3, 'stored', 'Wilhelmina.pdf', '', $4), (1, $5, $2, $3, 'waiting', 'Wilhelmina (2).pdf', '', '')`,
 		uuidOf(3, p.ID), p.ID, connection, strings.Repeat("ab", 32), uuidOf(4, p.ID))
 	require.NoError(t, err)
+	_, err = d.DB.Exec(`INSERT INTO documents (company_id, uuid, proposal_id, url, name) VALUES (1, $1, $2, 'sealed', 'Wilhelmina (3).pdf')`,
+		uuidOf(5, p.ID), p.ID)
+	require.NoError(t, err)
 	require.Contains(t, everyTable(t, d), planted)
 
 	after, erased := eraseCustomer(t, d, c)
@@ -182,7 +185,7 @@ func TestErase(t *testing.T) {
 	require.True(t, traces.Sending)
 	require.Equal(t, []int64{p.ID}, traces.Proposals)
 	require.Len(t, traces.Inbound, 2)
-	require.Equal(t, []string{uuidOf(3, p.ID), uuidOf(4, p.ID)}, traces.Documents)
+	require.Equal(t, []string{uuidOf(3, p.ID), uuidOf(4, p.ID), uuidOf(5, p.ID)}, traces.Documents)
 	require.Equal(t, []string{strings.Repeat("ab", 32)}, traces.Contents)
 	for _, doc := range traces.Documents {
 		_, err = d.Store.Document(t.Context(), 1, 0, doc)
