@@ -50,8 +50,12 @@ func (s *Server) eraseCustomer(c *gin.Context) error {
 		Command:   pipeline.Command{Type: pipeline.TypeCustomerErased, Data: data, Actor: in.Actor, OccurredAt: s.clock()},
 		CommandID: command, Idempotency: idem,
 	})
-	if err != nil {
-		return s.refuse(c, pipeline.EventID(stream, command), err)
+	if err == nil {
+		return answerTransition(c, outcome.Event, outcome.Allowed)
 	}
-	return answerTransition(c, outcome.Event, outcome.Allowed)
+	e, err := s.happened(c, pipeline.EventID(stream, command), err)
+	if err != nil {
+		return err
+	}
+	return answerTransition(c, e, []pipeline.EventType{}) // nothing is legal any more
 }
