@@ -44,11 +44,15 @@ func TestTheCodecIsForTheOperatorOnly(t *testing.T) {
 func TestTheCodecRefusesWhatAreNoPayloads(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	for _, body := range []string{"", "[]", "no JSON", `{"payloads":[{"data":1}]}`, `{"payloads":[{"metadata":{"encoding":"YmluYXJ5L3psaWI="},"data":"AA=="}]}`} {
+	for _, body := range []string{
+		"", "[]", "no JSON", `{"payloads":[{"data":1}]}`, `{"payloads":[{"metadata":{"encoding":"YmluYXJ5L3psaWI="},"data":"AA=="}]}`,
+	} {
 		r.post("/v1/codec/decode", body).problem(http.StatusUnprocessableEntity, pipeline.CodeInvalid)
 	}
-	r.post("/v1/codec/decode", "{}", header("Content-Type", "text/plain")).problem(http.StatusUnsupportedMediaType, pipeline.CodeUnsupportedMediaType)
-	r.post("/v1/codec/decode", `{"payloads":"`+strings.Repeat("x", 4<<20)+`"}`).problem(http.StatusRequestEntityTooLarge, pipeline.CodeTooLarge)
+	r.post("/v1/codec/decode", "{}", header("Content-Type", "text/plain")).
+		problem(http.StatusUnsupportedMediaType, pipeline.CodeUnsupportedMediaType)
+	r.post("/v1/codec/decode", `{"payloads":"`+strings.Repeat("x", 4<<20)+`"}`).
+		problem(http.StatusRequestEntityTooLarge, pipeline.CodeTooLarge)
 	r.post("/v1/codec/decode", payloads(strings.Repeat("x", 2<<20))).must(http.StatusOK)
 }
 

@@ -49,8 +49,9 @@ func sealedThings(t *testing.T, d database) (all func(*testing.T, *postgres.Stor
 	auth := pipeline.Auth(pipeline.KeptAuth{Type: pipeline.AuthBearer, Token: "bearer-token"})
 	idem := pipeline.Idempotency{Key: "once", Fingerprint: "the request"}
 	w := newWebhook(t, d.Store, 1, []string{"*"}, func(w *pipeline.Webhook) { w.Auth = auth })
-	_, _, _, err := d.Store.RotateSecret(ctx, 1, w.ID, "whsec_bmV3", time.Hour, idem)
+	rotated, _, _, err := d.Store.RotateSecret(ctx, 1, w.ID, "whsec_bmV3", time.Hour, idem)
 	require.NoError(t, err)
+	require.Equal(t, "whsec_bmV3", rotated)
 	c, _, err := d.Store.CreateConnection(ctx, pipeline.Connection{
 		CompanyID: 1, Provider: "sighten", BaseURL: "https://sighten.example", Token: "the-token", Auth: auth,
 	}, pipeline.Idempotency{})
@@ -83,7 +84,9 @@ func sealedThings(t *testing.T, d database) (all func(*testing.T, *postgres.Stor
 		require.NoError(t, err)
 		require.True(t, replayed, "the key is remembered, whatever its request is digested with")
 		require.Equal(t, "whsec_bmV3", secret)
-		_, _, _, err = s.RotateSecret(ctx, 1, w.ID, "another", time.Hour, pipeline.Idempotency{Key: "once", Fingerprint: "another request"})
+		another := pipeline.Idempotency{Key: "once", Fingerprint: "another request"}
+		secret, _, _, err = s.RotateSecret(ctx, 1, w.ID, "another", time.Hour, another)
+		require.Empty(t, secret)
 		requireCode(t, pipeline.CodeIdempotencyKeyReused, err)
 		events, err := s.Feed(ctx, pipeline.FeedQuery{CompanyID: 1, Limit: 10})
 		require.NoError(t, err)

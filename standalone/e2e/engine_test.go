@@ -71,14 +71,14 @@ func startEngine(ctx context.Context, change func(*stack.Options)) (*engine, err
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	if err := e.connect(ctx); err != nil {
+	if err := e.connect(ctx, encryptionKey); err != nil {
 		return nil, errors.Join(err, e.stop()) //nolint:contextcheck // stopping has time limits of its own
 	}
 	return e, nil
 }
 
-func (e *engine) connect(ctx context.Context) error {
-	ring, err := keyring.New(encryptionKey)
+func (e *engine) connect(ctx context.Context, keys string) error {
+	ring, err := keyring.New(keys)
 	if err != nil {
 		return err
 	}

@@ -1,7 +1,6 @@
 package e2e_test
 
 import (
-	"bytes"
 	"encoding/base64"
 	"errors"
 	"net/http"
@@ -48,7 +47,8 @@ func (c company) at(e *engine) company {
 }
 
 // The procedure of docs/operations.md, from the old key to the new one alone.
-func TestTheEncryptionKeyIsReplacedWhileDealsGoOn(t *testing.T) { //nolint:paralleltest // it sets the environment of a command
+func TestTheEncryptionKeyIsReplacedWhileDealsGoOn(t *testing.T) {
+	t.Parallel()
 	old := base64.StdEncoding.EncodeToString([]byte(strings.Repeat("o", 32)))
 	fresh := base64.StdEncoding.EncodeToString([]byte(strings.Repeat("n", 32)))
 	dir := newFolder(t)
@@ -80,10 +80,10 @@ func TestTheEncryptionKeyIsReplacedWhileDealsGoOn(t *testing.T) { //nolint:paral
 			e.end(t)
 		}
 	}
-	out := dealwright(t, e, fresh+","+old, "rotate-encryption-key")
+	out := e.rotate(t, fresh+","+old)
 	require.Contains(t, out, "No longer needed in Postgres")
 	require.Regexp(t, `^[1-9]\d* values sealed anew`, out)
-	require.Regexp(t, `^0 values sealed anew`, dealwright(t, e, fresh+","+old, "rotate-encryption-key"))
+	require.Regexp(t, `^0 values sealed anew`, e.rotate(t, fresh+","+old))
 	c.moved(t, customer, pipeline.TypeEmailSent, nil)
 	arrives(c, h, 5)
 	e.end(t)
@@ -94,8 +94,9 @@ func TestTheEncryptionKeyIsReplacedWhileDealsGoOn(t *testing.T) { //nolint:paral
 	require.Equal(t, plantedName, want[object](t, c.get(t, pathOf(customer)), http.StatusOK)["name"])
 	waiting := c.post(t, pathOf(customer)+"/transitions", body(pipeline.TypeEmailSent, nil), idempotent("waits"))
 	refused(t, waiting, http.StatusServiceUnavailable, pipeline.CodeUnavailable)
-	require.Equal(t, enums.WORKFLOW_EXECUTION_STATUS_RUNNING,
-		e.describe(t, string(idle)).GetWorkflowExecutionInfo().GetStatus())
+	described, err := e.temporal.DescribeWorkflowExecution(t.Context(), string(customer), "")
+	require.NoError(t, err)
+	require.Equal(t, enums.WORKFLOW_EXECUTION_STATUS_RUNNING, described.GetWorkflowExecutionInfo().GetStatus())
 	require.True(t, e.log.contains("sealed with a key that is not in DEALWRIGHT_ENCRYPTION_KEY"))
 	for _, stream := range []pipeline.Stream{customer, idle} {
 		require.NoError(t, e.temporal.TerminateWorkflow(t.Context(), string(stream), "", "needs the old encryption key"))
@@ -107,16 +108,10 @@ func TestTheEncryptionKeyIsReplacedWhileDealsGoOn(t *testing.T) { //nolint:paral
 	e.end(t)
 }
 
-// dealwright runs a command beside an engine and gives what it says.
-func dealwright(t *testing.T, e *engine, keys string, args ...string) string {
+// rotate runs the command beside an engine and gives what it says.
+func (e *engine) rotate(t *testing.T, keys string) string {
 	t.Helper()
-	t.Setenv("DATABASE_URL", e.DatabaseURL())
-	t.Setenv("DEALWRIGHT_ENCRYPTION_KEY", keys)
-	var out, progress bytes.Buffer
-	command := app.Command("e2e")
-	command.SetArgs(args)
-	command.SetOut(&out)
-	command.SetErr(&progress)
-	require.NoError(t, command.ExecuteContext(t.Context()))
-	return out.String()
+	status, out, said := tool(t, []string{"DATABASE_URL=" + e.DatabaseURL(), "DEALWRIGHT_ENCRYPTION_KEY=" + keys}, "rotate-encryption-key")
+	require.Zero(t, status, said)
+	return out
 }

@@ -61,7 +61,8 @@ func rotate(ctx context.Context, s *postgres.Store, ids []keyring.ID, out, progr
 		return nil
 	}
 	fmt.Fprintf(out, "No longer needed in Postgres: %s.\n", keyNames(ids[1:]))
-	fmt.Fprint(out, "Temporal's histories still need them, and so do backups from before: see docs/operations.md, \"Another encryption key\".\n")
+	fmt.Fprint(out, "Temporal's histories still need them, and so do backups from before: "+
+		"see docs/operations.md, \"Another encryption key\".\n")
 	return nil
 }
 
