@@ -247,3 +247,45 @@ func TestMigrateDownAndUpWithData(t *testing.T) {
 	require.Positive(t, starting.ID)
 	require.EqualValues(t, 2, p.Version)
 }
+
+// The migration of what providers told us goes down and up with its data in place: what was
+// forgotten, and operational events about documents, have no place in the older schema.
+func TestMigrateProvidersDownAndUpWithData(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	ctx, store := t.Context(), d.Store
+	listener := newWebhook(t, store, 1, []string{"document.*"}, ofAdmin(t, d))
+	c := newConnection(t, store, "token-1")
+	p := newProposal(t, store, newCustomer(t, store, 1))
+	document := pipeline.KeptDocument{CompanyID: 1, UUID: uuidOf(9, 1), ProposalID: p.ID, ConnectionID: c.ID}
+	require.NoError(t, store.AddDocument(ctx, document))
+	_, err := store.FailDocument(ctx, 1, document.UUID, "one", pipeline.FailureRefused, "answered 403")
+	require.NoError(t, err)
+	record(t, d, delivered(due(t, d, listener)[0]))
+	for n, body := range []string{`{"n":1}`, `{"n":2}`} {
+		in, hash := told(c, uuidOf(2, 7), body, noon)
+		kept, _, err := store.KeepInbound(ctx, in, hash)
+		require.NoError(t, err)
+		require.NoError(t, store.SettleInbound(ctx, kept.ID, pipeline.InboundHandled, "", int64(n+1)))
+	}
+	n, err := store.PruneInbox(ctx, time.Now().Add(time.Minute), 1)
+	require.NoError(t, err)
+	require.EqualValues(t, 1, n)
+	require.NoError(t, store.Close())
+
+	requireDown(t, d.URL, 3)
+	require.Zero(t, count(t, d, `SELECT count(*) FROM events WHERE stream LIKE 'document-%'`))
+	require.Zero(t, count(t, d, `SELECT count(*) FROM attempts`))
+	require.Equal(t, 2, count(t, d, `SELECT count(*) FROM events`))
+	require.Equal(t, 1, count(t, d, `SELECT count(*) FROM inbox`))
+	require.NoError(t, postgres.MigrateUp(d.URL))
+	store = openStore(t, d.URL, encryptionKey)
+	read, err := store.Document(ctx, 1, 0, document.UUID)
+	require.NoError(t, err)
+	require.Equal(t, pipeline.KeptFailed, read.Status)
+	_, err = store.RetryDocument(ctx, 1, document.UUID)
+	require.NoError(t, err)
+	wake, err := store.FailDocument(ctx, 1, document.UUID, "two", pipeline.FailureRefused, "answered 403")
+	require.NoError(t, err)
+	require.Equal(t, []int64{listener.ID}, wake)
+}

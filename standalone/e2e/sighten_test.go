@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -267,4 +268,78 @@ func TestADocumentAtAURL(t *testing.T) {
 		p := want[pipeline.Proposal](t, c.get(t, pathOf(stream)), http.StatusOK)
 		return len(p.Documents) == 1 && p.Documents[0].Stored && p.Documents[0].Name == "agreement.pdf"
 	})
+}
+
+// filing is a place for one large file that hands it out as far as a gate, until that is opened.
+type filing struct {
+	*httptest.Server
+
+	served atomic.Int64
+	gate   chan struct{}
+}
+
+// Two parts of a document and a half.
+const (
+	largeFile = 20 << 20
+	gateAt    = 18 << 20
+)
+
+func newFiling(t *testing.T) *filing {
+	t.Helper()
+	f := &filing{gate: make(chan struct{})}
+	f.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("ETag", `"one"`)
+		http.ServeContent(&metered{ResponseWriter: w, f: f, gone: r.Context().Done()}, r, "", time.Time{},
+			bytes.NewReader(bytes.Repeat([]byte("signed on every page\n"), largeFile/21+1)[:largeFile]))
+	}))
+	t.Cleanup(f.Close)
+	return f
+}
+
+type metered struct {
+	http.ResponseWriter
+
+	f    *filing
+	gone <-chan struct{}
+}
+
+func (m *metered) Write(b []byte) (int, error) {
+	if m.f.served.Load() >= gateAt {
+		select {
+		case <-m.f.gate:
+		case <-m.gone:
+		}
+	}
+	n, err := m.ResponseWriter.Write(b)
+	m.f.served.Add(int64(n))
+	return n, err
+}
+
+func TestADocumentGoesOnWhereItWasWhenTheEngineIsKilled(t *testing.T) {
+	t.Parallel()
+	dir := newFolder(t)
+	provider := newFiling(t)
+	running := startProcess(t, dir)
+	c := running.company()
+	stream := c.proposal(t, c.customer(t).ID).Ref().Stream()
+	c.walk(t, stream, step{pipeline.TypeProposalSent, nil}, step{pipeline.TypeProposalSelected, nil},
+		step{pipeline.TypeContractRequested, nil}, step{pipeline.TypeContractSent, nil},
+		step{pipeline.TypeContractSigned, object{"document_url": provider.URL + "/agreement.pdf"}})
+	parts := func() int {
+		found, err := filepath.Glob(filepath.Join(dir, "documents", "incoming", "*.00000?"))
+		require.NoError(t, err)
+		return len(found)
+	}
+	eventually(t, "two parts are there", func() bool { return provider.served.Load() >= gateAt && parts() == 2 })
+	running.kill()
+	before := provider.served.Load()
+	close(provider.gate)
+	running = startProcess(t, dir)
+	eventually(t, "it is asked for the rest", func() bool { return provider.served.Load() > before })
+	eventually(t, "the document is recorded", func() bool {
+		p := want[pipeline.Proposal](t, running.company().get(t, pathOf(stream)), http.StatusOK)
+		return len(p.Documents) == 1 && p.Documents[0].Stored
+	})
+	require.EqualValues(t, largeFile-16<<20, provider.served.Load()-before, "what was there is not fetched again")
+	require.Zero(t, parts())
 }
