@@ -3,7 +3,12 @@ package worker
 import (
 	"context"
 	"log/slog"
+
+	"go.temporal.io/sdk/client"
 )
+
+// NewVersionsOf is for a deployment that is no server's.
+func NewVersionsOf(d client.WorkerDeploymentHandle) *Versions { return &Versions{d} }
 
 // Pulse is what tells workers of each other.
 type Pulse struct{ p *pulse }
