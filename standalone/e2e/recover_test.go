@@ -104,6 +104,7 @@ func TestTemporalIsLostAltogether(t *testing.T) {
 
 	w.kill()
 	close(hanging)
+	files.well.Store(true)
 	require.NoError(t, os.RemoveAll(filepath.Join(dir, "temporal")))
 	w.start(t)
 	status := func(id int64) int {
@@ -115,24 +116,21 @@ func TestTemporalIsLostAltogether(t *testing.T) {
 	require.Contains(t, w.recover(t, "--rate", "500"), "2 customers, 2 proposals; 4 of these customers and proposals had to be started")
 	require.Contains(t, w.recover(t), "; 0 of these customers and proposals had to be started")
 
-	// What follows from the signature, what hung and what nobody had sent go on by themselves.
+	// What follows from the signature, the document, what a provider has told us, what hung and
+	// what nobody had sent go on by themselves.
 	eventually(t, "the customer is moved by the signature", func() bool { return status(customer.ID) == pipeline.StatusSigned })
-	events++
+	eventually(t, "the document is stored", func() bool {
+		p := want[pipeline.Proposal](t, w.get(t, pathOf(documented)), http.StatusOK)
+		return len(p.Documents) == 1 && p.Documents[0].Stored
+	})
+	w.becomes(t, told.ID, pipeline.InboundUnmatched)
+	events += 2
 	w.allAre(t, hangs, pipeline.DeliveryDelivered, 1)
 	w.allAre(t, well, pipeline.DeliveryDelivered, events)
 	for _, s := range []pipeline.Stream{stream, deal, documented} {
 		n := len(w.events(t, s))
 		require.Equal(t, upTo(n), partner.firstOf("/well", s))
 	}
-
-	// So do what a provider has told us, and the document, once it is there.
-	w.becomes(t, told.ID, pipeline.InboundUnmatched)
-	files.well.Store(true)
-	eventually(t, "the document is stored", func() bool {
-		p := want[pipeline.Proposal](t, w.get(t, pathOf(documented)), http.StatusOK)
-		return len(p.Documents) == 1 && p.Documents[0].Stored
-	})
-	events++
 
 	// The retry waits for its hour, in the webhook's workflow.
 	require.Equal(t, pipeline.DeliveryPending, w.only(t, retried).Status)
