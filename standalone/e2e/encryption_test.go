@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
 
 	"github.com/dealwright/dealwright/pipeline"
 	"github.com/dealwright/dealwright/standalone/stack"
@@ -193,4 +194,38 @@ func TestTemporalHoldsNothingInClear(t *testing.T) {
 		}
 	}
 	require.Contains(t, strings.Join(events, "\n"), "Quillfeather")
+}
+
+// The codec endpoint speaks to Temporal's own client of such endpoints, with the operator's key.
+func TestTheCodecEndpointOpensWhatIsInTemporal(t *testing.T) {
+	t.Parallel()
+	e := sharedEngine(t)
+	c := e.newCompany(t)
+	customer := want[pipeline.Customer](t, c.post(t, "/v1/customers", plantedCustomer()), http.StatusCreated).Ref().Stream()
+	remote := func(key string) converter.PayloadCodec {
+		return converter.NewRemotePayloadCodec(converter.RemotePayloadCodecOptions{
+			Endpoint: e.Ready().API + "/v1/codec",
+			ModifyRequest: func(r *http.Request) error {
+				r.Header.Set("Authorization", "Bearer "+key)
+				return nil
+			},
+		})
+	}
+	pages := e.temporal.GetWorkflowHistory(t.Context(), string(customer), "", false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	for pages.HasNext() {
+		event, err := pages.Next()
+		require.NoError(t, err)
+		input := event.GetWorkflowExecutionUpdateAcceptedEventAttributes().GetAcceptedRequest().GetInput().GetArgs().GetPayloads()
+		if len(input) == 0 {
+			continue
+		}
+		require.NotContains(t, input[0].String(), "Quillfeather")
+		opened, err := remote(e.Ready().Key).Decode(input)
+		require.NoError(t, err)
+		require.Contains(t, string(opened[0].GetData()), plantedName)
+		_, err = remote(c.key).Decode(input)
+		require.ErrorContains(t, err, "403", "another company's admin reads it over the API, and reads nobody else's")
+		return
+	}
+	t.Fatal("no update was found")
 }
