@@ -136,7 +136,8 @@ func (l *limiter) learn(took time.Duration, failed bool, now time.Time) {
 	if took > quickCommand {
 		return
 	}
-	if l.quick++; l.quick < size {
+	l.quick++
+	if l.quick < size {
 		return
 	}
 	l.quick = 0

@@ -179,13 +179,12 @@ func TestSlowBodiesHoldNoPlace(t *testing.T) {
 	stuck.release()
 	server := httptest.NewServer(r.server)
 	t.Cleanup(server.Close)
-	var rests []func()
-	var conns []net.Conn
-	for n := range 20 {
-		conn, rest := hesitant(t, server.Listener.Addr().String(), head, fmt.Sprintf(`{"name":"A","email":"%d@example.com"}`, n))
-		conns, rests = append(conns, conn), append(rests, rest)
+	var rests [20]func()
+	var conns [20]net.Conn
+	for n := range rests {
+		conns[n], rests[n] = hesitant(t, server.Listener.Addr().String(), head, fmt.Sprintf(`{"name":"A","email":"%d@example.com"}`, n))
 	}
-	for range 20 {
+	for range rests {
 		r.get("/v1/customers").must(http.StatusOK)
 	}
 	for n, rest := range rests {

@@ -25,7 +25,8 @@ func TestEveryAnswerHasTheSecurityHeaders(t *testing.T) {
 		"415": r.post("/v1/customers", `{}`, header("Content-Type", "text/html")), "422": r.post("/v1/customers", `{`),
 		"health": r.get("/healthz", nobody), "metrics": r.get("/metrics", nobody), "root": r.get("/", nobody),
 		"Solve360": r.get("/hooks/", knownAs(partner)), "Solve360, 401": r.get("/hooks/", nobody),
-		"Solar Proof": r.post("/apidata.php", `{}`), "Solo": r.get("/api_trigger_events/424242"), "Sighten": r.get("/api/v1/document/x/download/"),
+		"Solar Proof": r.post("/apidata.php", `{}`), "Solo": r.get("/api_trigger_events/424242"),
+		"Sighten":    r.get("/api/v1/document/x/download/"),
 		"a provider": r.post("/inbound/nobody", `{}`), "a forgery": r.post("/hooks/", "", nobody, header("Sec-Fetch-Site", "cross-site")),
 	}
 	r.store.broken = errors.New("gone")

@@ -130,7 +130,7 @@ func TestAHeaderThatIsTooLarge(t *testing.T) {
 		"path": "GET /" + strings.Repeat("a", 64<<10) + " HTTP/1.1\r\nHost: a\r\n\r\n",
 	} {
 		conn := dial(t, addr)
-		go io.WriteString(conn, head) // it may hang up before all is sent
+		go func() { _, _ = io.WriteString(conn, head) }() // it may hang up before all is sent
 		response, err := http.ReadResponse(bufio.NewReader(conn), nil)
 		require.NoError(t, err, name)
 		response.Body.Close()
