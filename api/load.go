@@ -43,7 +43,8 @@ func newLoad(limits Limits, registry prometheus.Registerer) (*load, error) {
 // commandPatterns are the routes that end in a command. Where no command is taken any more they
 // are refused before anything is looked at: looking costs what is short then.
 var commandPatterns = []string{
-	"/v1/customers", "/v1/customers/:id/transitions", "/v1/customers/:id/proposals", "/v1/proposals/:id/transitions",
+	"/v1/customers", "/v1/customers/:id/transitions", "/v1/customers/:id/proposals", "/v1/customers/:id/erase",
+	"/v1/proposals/:id/transitions",
 }
 
 func isCommand(r Route) bool {
