@@ -141,3 +141,19 @@ func TestAnswerIsMadeStorable(t *testing.T) {
 		})
 	}
 }
+
+// What a receiver answers to the events of an erased customer is not kept: it may repeat what it
+// knew of them.
+func TestAnswersAboutErasedCustomersAreNotKept(t *testing.T) {
+	t.Parallel()
+	answers := newPartner(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("thanks, Zoe")) })
+	sender := newSender(t, ample)
+	d := dispatchTo(t, answers.URL)
+	require.NotEmpty(t, sender.Deliver(t.Context(), d).Attempt.ResponseBody)
+	d.Event.Erased = true
+	require.Empty(t, sender.Deliver(t.Context(), d).Attempt.ResponseBody)
+	d.Event = deal(t, "customer.erased").event
+	r := sender.Deliver(t.Context(), d)
+	require.True(t, r.OK())
+	require.Empty(t, r.Attempt.ResponseBody)
+}

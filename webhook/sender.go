@@ -83,6 +83,9 @@ func (s *Sender) Deliver(ctx context.Context, d pipeline.Dispatch) pipeline.Resu
 		At: started.UTC(), LatencyMS: time.Since(started).Milliseconds(),
 		Status: pipeline.ID(got.status), ResponseBody: pipeline.Text(got.body),
 	}
+	if d.Event.Erased || d.Event.Type == pipeline.TypeCustomerErased {
+		attempt.ResponseBody = "" // the receiver may still know what we are to forget
+	}
 	if err != nil {
 		sentence := hide(plain(err, timeout), credentials(d.Webhook, got.token))
 		attempt.Error = pipeline.Text(storable(sentence, maxSentence))
