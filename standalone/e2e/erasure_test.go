@@ -14,25 +14,25 @@ import (
 	"github.com/dealwright/dealwright/pipeline"
 )
 
-// personal stands in all that is personal of a customer.
-const personal = "Wilhelmina"
+// forgotten stands in all that is personal of a customer.
+const forgotten = "Wilhelmina"
 
 // erasable is a customer with a deal and a signed document, of which everything is personal.
 func (c company) erasable(t *testing.T, provider *sighten) (pipeline.Stream, pipeline.Stream) {
 	t.Helper()
 	customer := want[pipeline.Customer](t, c.post(t, "/v1/customers", object{
-		"name": personal + " Doe", "email": personal + "@example.com", "phone": personal, "address": object{"street": personal},
-		"attributes": object{"pet": personal},
+		"name": forgotten + " Doe", "email": forgotten + "@example.com", "phone": forgotten, "address": object{"street": forgotten},
+		"attributes": object{"pet": forgotten},
 	}), http.StatusCreated).Ref().Stream()
-	c.walk(t, customer, step{pipeline.TypeCustomerUpdated, object{"name": personal + " Roe"}},
-		step{pipeline.TypeAppointmentSet, object{"starts_at": "2026-11-24T10:00:00Z", "notes": personal}},
-		step{pipeline.TypeSMSSent, object{"to": personal, "body": personal}})
+	c.walk(t, customer, step{pipeline.TypeCustomerUpdated, object{"name": forgotten + " Roe"}},
+		step{pipeline.TypeAppointmentSet, object{"starts_at": "2026-11-24T10:00:00Z", "notes": forgotten}},
+		step{pipeline.TypeSMSSent, object{"to": forgotten, "body": forgotten}})
 	proposal := want[pipeline.Proposal](t, c.post(t, pathOf(customer)+"/proposals", object{
-		"nickname": personal, "site_address": personal, "system": object{"roof": personal},
+		"nickname": forgotten, "site_address": forgotten, "system": object{"roof": forgotten},
 	}), http.StatusCreated).Ref().Stream()
 	c.walk(t, proposal, step{pipeline.TypeProposalSent, nil}, step{pipeline.TypeProposalSelected, nil},
 		step{pipeline.TypeContractRequested, nil}, step{pipeline.TypeContractSent, nil},
-		step{pipeline.TypeContractSigned, object{"document_url": provider.URL + "/files/" + personal + ".pdf"}})
+		step{pipeline.TypeContractSigned, object{"document_url": provider.URL + "/files/" + forgotten + ".pdf"}})
 	eventually(t, "the document is recorded, and the customer signed", func() bool {
 		p := want[pipeline.Proposal](t, c.get(t, pathOf(proposal)), http.StatusOK)
 		signed := want[pipeline.Customer](t, c.get(t, pathOf(customer)), http.StatusOK)
@@ -105,13 +105,13 @@ func TestAnErasedCustomerIsNowhere(t *testing.T) {
 	e := ownEngine(t)
 	c := e.newCompany(t)
 	provider, partner := newSighten(t), newReceiver(t)
-	partner.on("/echo", func(w http.ResponseWriter, _ *http.Request, _ int) { _, _ = w.Write([]byte("thanks, " + personal)) })
+	partner.on("/echo", func(w http.ResponseWriter, _ *http.Request, _ int) { _, _ = w.Write([]byte("thanks, " + forgotten)) })
 	h := c.webhook(t, partner.URL+"/echo", nil)
 	gone := c.webhook(t, partner.URL+"/off", nil)
 	require.Equal(t, http.StatusOK, c.post(t, gone.path()+"/disable", nil).status)
 	customer, proposal := c.erasable(t, provider)
-	require.Contains(t, e.tables(t), personal)
-	require.Contains(t, e.histories(t), personal)
+	require.Contains(t, e.tables(t), forgotten)
+	require.Contains(t, e.histories(t), forgotten)
 	require.Len(t, e.kept(t), 1)
 	before := c.events(t, customer)
 
@@ -121,7 +121,7 @@ func TestAnErasedCustomerIsNowhere(t *testing.T) {
 	first := c.post(t, pathOf(customer)+"/erase", object{"reason": "request"}, key)
 	erased := want[transition](t, first, http.StatusCreated)
 	require.Equal(t, pipeline.TypeCustomerErased, erased.Event.Type)
-	require.NotContains(t, e.tables(t), personal, "with the answer")
+	require.NotContains(t, e.tables(t), forgotten, "with the answer")
 
 	eventually(t, "partners know", func() bool { return partner.has("/echo", erased.Event) })
 	eventually(t, "nothing is left to clean up", func() bool {
@@ -130,8 +130,8 @@ func TestAnErasedCustomerIsNowhere(t *testing.T) {
 		return len(left) == 0
 	})
 	require.Empty(t, e.kept(t))
-	require.NotContains(t, e.histories(t), personal)
-	require.NotContains(t, e.tables(t), personal)
+	require.NotContains(t, e.histories(t), forgotten)
+	require.NotContains(t, e.tables(t), forgotten)
 	require.Empty(t, e.list(t, fmt.Sprintf(`WorkflowId IN (%q, %q)`, customer, proposal)))
 
 	for _, path := range []string{
@@ -140,28 +140,28 @@ func TestAnErasedCustomerIsNowhere(t *testing.T) {
 	} {
 		a := c.get(t, path)
 		require.Equal(t, http.StatusOK, a.status, path)
-		require.NotContains(t, string(a.body), personal, path)
+		require.NotContains(t, string(a.body), forgotten, path)
 	}
-	require.Empty(t, want[list[object]](t, c.get(t, "/v1/customers?q="+personal), http.StatusOK).Data)
+	require.Empty(t, want[list[object]](t, c.get(t, "/v1/customers?q="+forgotten), http.StatusOK).Data)
 	require.Len(t, c.events(t, customer), len(before)+1)
 
 	// What was asked is answered again, and nothing else happens any more.
 	again := c.post(t, pathOf(customer)+"/erase", object{"reason": "request"}, key)
 	require.Equal(t, erased.Event.ID, want[transition](t, again, http.StatusCreated).Event.ID)
 	for _, refused := range []answer{
-		c.post(t, pathOf(customer)+"/erase", nil), c.move(t, customer, pipeline.TypeSMSSent, object{"body": personal}),
-		c.move(t, proposal, pipeline.TypeEmailSent, object{"to": personal}), c.post(t, pathOf(customer)+"/proposals", newProposal()),
+		c.post(t, pathOf(customer)+"/erase", nil), c.move(t, customer, pipeline.TypeSMSSent, object{"body": forgotten}),
+		c.move(t, proposal, pipeline.TypeEmailSent, object{"to": forgotten}), c.post(t, pathOf(customer)+"/proposals", newProposal()),
 	} {
 		require.Contains(t, string(refused.body), `"allowed":[]`)
 		require.Equal(t, http.StatusConflict, refused.status)
 	}
-	require.NotContains(t, e.histories(t), personal, "nor is what was refused kept")
+	require.NotContains(t, e.histories(t), forgotten, "nor is what was refused kept")
 
 	// The past can still be replayed, without what is gone.
 	seen := partner.count("/echo")
 	c.replayed(t, h, c.startReplay(t, h, object{"after": 0}))
 	require.Equal(t, len(c.events(t, customer))+len(c.events(t, proposal)), partner.count("/echo")-seen)
 	for _, d := range partner.at("/echo")[seen:] {
-		require.NotContains(t, string(d.body), personal)
+		require.NotContains(t, string(d.body), forgotten)
 	}
 }
