@@ -59,7 +59,8 @@ func TestForgeries(t *testing.T) {
 		"basic authentication, another site": r.post("/hooks/", hook, knownAs(partner), form, header("Sec-Fetch-Site", "cross-site")),
 		"a neighbour":                        r.post("/hooks/", hook, knownAs(partner), form, header("Sec-Fetch-Site", "same-site")),
 		"an old browser":                     r.post("/hooks/", hook, knownAs(partner), form, header("Origin", "https://evil.example")),
-		"a deletion":                         r.call(http.MethodDelete, "/hooks/1", nil, knownAs(partner), header("Sec-Fetch-Site", "cross-site")),
+		"a deletion": r.call(http.MethodDelete, "/hooks/1", nil, knownAs(partner),
+			header("Sec-Fetch-Site", "cross-site")),
 	} {
 		require.Equal(t, http.StatusForbidden, a.status, "%s: %s", name, a.body)
 	}
