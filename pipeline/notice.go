@@ -96,7 +96,7 @@ const (
 
 // FailureOf is the reason that the code of an error stands for.
 func FailureOf(code Code) FailureReason {
-	switch code { //nolint:exhaustive // every other failure is one that was tried again
+	switch code {
 	case CodeForbidden:
 		return FailureRefused
 	case CodeTooLarge:

@@ -21,14 +21,16 @@ func fillProviders(t *testing.T, d database, rows int) (busy, quiet pipeline.Con
 	busy, quiet = newConnection(t, d.Store, "busy"), newConnection(t, d.Store, "quiet")
 	for _, statement := range []string{
 		`INSERT INTO connections (company_id, provider, base_url, token_hash, token, create_missing, deleted_at)
-			SELECT 1, 'sighten', 'https://sighten.example', sha256(('c' || n)::bytea), 'c', false, now() FROM generate_series(1, $1::int / 100) n`,
+			SELECT 1, 'sighten', 'https://sighten.example', sha256(('c' || n)::bytea), 'c', false, now()
+			FROM generate_series(1, $1::int / 100) n`,
 		fmt.Sprintf(`INSERT INTO inbox (company_id, connection_id, hash, body, document_status, quote, date_updated, status, proposal_id,
 				received_at, begun_at, handled_at)
-			SELECT 1, CASE WHEN n %% 5000 = 17 THEN %[2]d ELSE %[1]d END, sha256(('i' || n)::bytea), '{"quote":"…"}', 'SIGN', gen_random_uuid(),
-				now() - make_interval(secs => n), s, CASE WHEN s IN ('handled', 'ignored') THEN 1 + n / 5 END,
-				now() - make_interval(secs => n), now() - make_interval(secs => n), CASE WHEN s <> 'received' THEN now() - make_interval(secs => n) END
-			FROM (SELECT n, CASE n %% 100 WHEN 1 THEN 'received' WHEN 2 THEN 'received' WHEN 3 THEN 'unmatched' WHEN 4 THEN 'failed' WHEN 5 THEN 'ignored'
-				WHEN 17 THEN 'unmatched' ELSE 'handled' END AS s FROM generate_series(1, $1::int / 5) n) i`, busy.ID, quiet.ID),
+			SELECT 1, CASE WHEN n %% 5000 = 17 THEN %[2]d ELSE %[1]d END, sha256(('i' || n)::bytea), '{"quote":"…"}', 'SIGN',
+				gen_random_uuid(), now() - make_interval(secs => n), s, CASE WHEN s IN ('handled', 'ignored') THEN 1 + n / 5 END,
+				now() - make_interval(secs => n), now() - make_interval(secs => n),
+				CASE WHEN s <> 'received' THEN now() - make_interval(secs => n) END
+			FROM (SELECT n, CASE n %% 100 WHEN 1 THEN 'received' WHEN 2 THEN 'received' WHEN 3 THEN 'unmatched' WHEN 4 THEN 'failed'
+				WHEN 5 THEN 'ignored' WHEN 17 THEN 'unmatched' ELSE 'handled' END AS s FROM generate_series(1, $1::int / 5) n) i`, busy.ID, quiet.ID),
 		fmt.Sprintf(`INSERT INTO documents (company_id, uuid, proposal_id, connection_id, status, name, updated_at)
 			SELECT 1, ('00000002-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid, n, %d,
 				CASE n %% 100 WHEN 1 THEN 'waiting' WHEN 2 THEN 'waiting' WHEN 3 THEN 'failed' ELSE 'stored' END, 'a.pdf',

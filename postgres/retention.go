@@ -58,7 +58,8 @@ func (s *Store) PruneInbox(ctx context.Context, before time.Time, limit int) (in
 			SELECT o.id, o.company_id, o.proposal_id, o.date_updated IS NOT NULL AND o.status = 'handled' AND NOT EXISTS (
 				SELECT FROM inbox n WHERE n.company_id = o.company_id AND n.proposal_id = o.proposal_id AND n.status = 'handled'
 				  AND (n.date_updated, n.id) > (o.date_updated, o.id)) AS newest
-			FROM (SELECT id, company_id, proposal_id, date_updated, status FROM inbox WHERE handled_at < $1 AND body IS NOT NULL ORDER BY handled_at LIMIT $2) o
+			FROM (SELECT id, company_id, proposal_id, date_updated, status FROM inbox
+				WHERE handled_at < $1 AND body IS NOT NULL ORDER BY handled_at LIMIT $2) o
 		), gone AS (
 			DELETE FROM inbox WHERE id IN (SELECT id FROM old WHERE NOT newest) AND handled_at < $1 RETURNING id
 		), outdated AS (

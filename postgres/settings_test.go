@@ -120,8 +120,9 @@ func TestUpdateWebhook_ReplacesTheSecret(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
 	w := newWebhook(t, d.Store, 1, []string{"*"})
-	_, _, _, err := d.Store.RotateSecret(t.Context(), 1, w.ID, "whsec_bmV3", 24*time.Hour, noKey)
+	_, until, _, err := d.Store.RotateSecret(t.Context(), 1, w.ID, "whsec_bmV3", 24*time.Hour, noKey)
 	require.NoError(t, err)
+	require.NotZero(t, until)
 	_, _, err = d.Store.UpdateWebhook(t.Context(), 1, w.ID, func(w pipeline.Webhook) (pipeline.Webhook, error) {
 		w.Description = "T"
 		return w, nil

@@ -303,7 +303,10 @@ var refused = map[string][]bad{
 		},
 	},
 	"events/document.failed": {
-		{`{"uuid":"7","proposal_id":0,"connection_id":0,"reason":"bored","note":null,"since":"now"}`, at("/connection_id", "/proposal_id", "/reason", "/since", "/uuid")},
+		{
+			`{"uuid":"7","proposal_id":0,"connection_id":0,"reason":"bored","note":null,"since":"now"}`,
+			at("/connection_id", "/proposal_id", "/reason", "/since", "/uuid"),
+		},
 	},
 	"events/contract.document_stored": {
 		{`{}`, at("/content_type", "/name", "/sha256", "/size", "/uuid")},

@@ -152,7 +152,9 @@ func register(r worker.Registry, cfg Config, gate *activities.Gate) {
 		Store: cfg.Store, Histories: cfg.Histories, Contents: cfg.Contents, Starter: cfg.Engine,
 	})
 	r.RegisterActivity(&activities.Inbox{Store: cfg.Store, Commander: cfg.Engine, Starter: cfg.Engine})
-	r.RegisterActivity(&activities.Documents{Store: cfg.Store, Fetcher: cfg.Fetcher, Commander: cfg.Engine, Starter: cfg.Engine, Waker: cfg.Engine})
+	r.RegisterActivity(&activities.Documents{
+		Store: cfg.Store, Fetcher: cfg.Fetcher, Commander: cfg.Engine, Starter: cfg.Engine, Waker: cfg.Engine,
+	})
 	r.RegisterActivity(&activities.Retention{
 		Store:           cfg.Store,
 		Incoming:        cfg.Incoming,
