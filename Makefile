@@ -118,6 +118,10 @@ bench: ## Measure throughput and latency beside a bare workflow on the same serv
 chaos: ## The same for 5 minutes, in an order of its own (SEED=… repeats a run)
 	@cd standalone && go run ./chaos $(if $(SEED),-seed $(SEED))
 
+.PHONY: previous
+previous: ## Run the release before (the newest tag, or PREVIOUS=ref) on the present schema
+	cd standalone && go test ./e2e -run TestThePreviousReleaseRunsOnThisSchema -count=1 -v -previous=$(PREVIOUS)
+
 ##@ Maintain
 
 .PHONY: histories
