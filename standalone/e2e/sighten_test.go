@@ -171,6 +171,23 @@ func TestASignatureAtSightenReachesTheProposalAndItsDocumentUs(t *testing.T) {
 		require.Equal(t, http.StatusNotFound, stranger.get(t, path).status, "its webhooks were told nothing of it")
 	}
 
+	theirs := e.newCompany(t)
+	for _, request := range []struct{ method, path string }{
+		{http.MethodGet, download},
+		{http.MethodPost, "/v1/documents/" + sampleDocument + "/retry"},
+		{http.MethodGet, "/api/v1/document/" + sampleDocument + "/download/"},
+		{http.MethodGet, fmt.Sprintf("/v1/inbound/%d", first.ID)},
+		{http.MethodPost, fmt.Sprintf("/v1/inbound/%d/retry", first.ID)},
+		{http.MethodPost, native.path() + "/replay"},
+		{http.MethodPost, native.path() + "/test"},
+	} {
+		var nothing any
+		if strings.HasSuffix(request.path, "/test") {
+			nothing = object{"type": "sms.sent"}
+		}
+		require.Equal(t, http.StatusNotFound, theirs.do(t, request.method, request.path, nothing).status, "%s of another company", request.path)
+	}
+
 	// Said once more with another comment, it is no news: one signature, one document.
 	sample["comments"], sample["date_updated"] = []any{}, "2019-11-27T00:00:00Z"
 	second := want[receipt](t, from.post(t, "", sample), http.StatusAccepted)
