@@ -118,28 +118,47 @@ func TestWrongKeysAreHeldBackAtEveryDoor(t *testing.T) {
 func TestWhoIsHeldBack(t *testing.T) {
 	t.Parallel()
 	behind := func(addresses string) option { return header("X-Forwarded-For", addresses) }
+	at := func(address string, headers ...option) []option { return append(headers, from(address+":1")) }
 	for _, test := range []struct {
 		name     string
 		trusted  []string
 		one, two []option
 		same     bool
 	}{
-		{"another IPv4 address", nil, []option{from("192.0.2.1:1")}, []option{from("192.0.2.2:1")}, false},
-		{"another port", nil, []option{from("192.0.2.1:1")}, []option{from("192.0.2.1:2")}, true},
-		{"IPv4 in IPv6", nil, []option{from("192.0.2.1:1")}, []option{from("[::ffff:192.0.2.1]:2")}, true},
-		{"the same IPv6 network", nil, []option{from("[2001:db8::1]:1")}, []option{from("[2001:db8::ffff:2]:1")}, true},
-		{"another IPv6 network", nil, []option{from("[2001:db8::1]:1")}, []option{from("[2001:db8:0:1::1]:1")}, false},
+		{"another IPv4 address", nil, at("192.0.2.1"), at("192.0.2.2"), false},
+		{"another port", nil, at("192.0.2.1"), []option{from("192.0.2.1:2")}, true},
+		{"IPv4 in IPv6", nil, at("192.0.2.1"), at("[::ffff:192.0.2.1]"), true},
+		{"the same IPv6 network", nil, at("[2001:db8::1]"), at("[2001:db8::ffff:2]"), true},
+		{"another IPv6 network", nil, at("[2001:db8::1]"), at("[2001:db8:0:1::1]"), false},
 		{"a Unix socket", nil, []option{from("@")}, []option{from("@")}, true},
-		{"whoever says so is not believed", nil,
-			[]option{from("192.0.2.1:1"), behind("198.51.100.1")}, []option{from("192.0.2.1:1"), behind("198.51.100.2")}, true},
-		{"not even on loopback", nil,
-			[]option{from("127.0.0.1:1"), behind("198.51.100.1")}, []option{from("127.0.0.1:1"), behind("198.51.100.2")}, true},
-		{"a proxy that is trusted", []string{"192.0.2.0/24"},
-			[]option{from("192.0.2.1:1"), behind("198.51.100.1")}, []option{from("192.0.2.1:1"), behind("198.51.100.2")}, false},
-		{"what came before the proxy may be made up", []string{"192.0.2.1"},
-			[]option{from("192.0.2.1:1"), behind("203.0.113.1, 198.51.100.1")}, []option{from("192.0.2.1:1"), behind("203.0.113.2, 198.51.100.1")}, true},
-		{"another header than the one that proxies set", []string{"192.0.2.1"},
-			[]option{from("192.0.2.1:1"), header("X-Real-IP", "198.51.100.1")}, []option{from("192.0.2.1:1"), header("X-Real-IP", "198.51.100.2")}, true},
+		{
+			"whoever says so is not believed", nil,
+			at("192.0.2.1", behind("198.51.100.1")),
+			at("192.0.2.1", behind("198.51.100.2")), true,
+		},
+		{
+			"not even on loopback", nil,
+			at("127.0.0.1", behind("198.51.100.1")),
+			at("127.0.0.1", behind("198.51.100.2")), true,
+		},
+		{
+			"a proxy that is trusted",
+			[]string{"192.0.2.0/24"},
+			at("192.0.2.1", behind("198.51.100.1")),
+			at("192.0.2.1", behind("198.51.100.2")), false,
+		},
+		{
+			"what came before the proxy may be made up",
+			[]string{"192.0.2.1"},
+			at("192.0.2.1", behind("203.0.113.1, 198.51.100.1")),
+			at("192.0.2.1", behind("203.0.113.2, 198.51.100.1")), true,
+		},
+		{
+			"another header than the one that proxies set",
+			[]string{"192.0.2.1"},
+			at("192.0.2.1", header("X-Real-IP", "198.51.100.1")),
+			at("192.0.2.1", header("X-Real-IP", "198.51.100.2")), true,
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

@@ -13,9 +13,6 @@ import (
 // of it answers errors that have a *pipeline.Error in their chain.
 type Store interface {
 	Ping(ctx context.Context) error
-	// Scope gives the context for all that is asked for one company's caller. Without it, nothing
-	// of any company is found.
-	Scope(ctx context.Context, companyID int64) context.Context
 	KeyStore
 	EntityStore
 	EventStore
@@ -37,6 +34,9 @@ type ContractStore interface {
 // KeyStore knows companies and their API keys.
 type KeyStore interface {
 	Authenticate(ctx context.Context, secret string) (pipeline.Key, error)
+	// Scope gives the context for all that is asked for one company's caller. Without it, nothing
+	// of any company is found.
+	Scope(ctx context.Context, companyID int64) context.Context
 	NoteKeyUse(ctx context.Context, companyID, id int64) error
 	CreateKey(ctx context.Context, k pipeline.Key, idem pipeline.Idempotency) (created pipeline.NewKey, replayed bool, err error)
 	Keys(ctx context.Context, companyID int64, page pipeline.Page) ([]pipeline.Key, error)

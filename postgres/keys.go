@@ -116,7 +116,8 @@ func (s *Store) CreateKey(
 
 // EnsureKey makes a given secret an admin key of a company, or leaves it so: the bootstrap key.
 func (s *Store) EnsureKey(ctx context.Context, companyID int64, name, secret string) error {
-	_, err := s.exec(ForCompany(ctx, companyID), "ensure key", `INSERT INTO api_keys (company_id, name, role, hash) VALUES ($1, $2, 'admin', $3)
+	_, err := s.exec(ForCompany(ctx, companyID), "ensure key", `INSERT INTO api_keys (company_id, name, role, hash)
+		VALUES ($1, $2, 'admin', $3)
 		ON CONFLICT (hash) DO NOTHING`, companyID, name, hashKey(secret))
 	return err
 }

@@ -21,8 +21,8 @@ import (
 func BenchmarkWalls(b *testing.B) {
 	d := newDatabase(b)
 	companies := []int64{1, newCompany(b, d.Store)}
-	var customers []pipeline.Customer
-	var keys []string
+	customers := make([]pipeline.Customer, 0, len(companies))
+	keys := make([]string, 0, len(companies))
 	for _, id := range companies {
 		customers = append(customers, newCustomer(b, d.Store, id))
 		keys = append(keys, newKey(b, d.Store, id, pipeline.RoleApp).Secret)

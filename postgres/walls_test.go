@@ -36,7 +36,7 @@ func TestEveryTableHasAWall(t *testing.T) {
 	require.Empty(t, open, "these tables have no wall between companies: enable row level security and create the policy own_company")
 
 	// What is added later is walled in or it is caught here.
-	_, err := d.DB.Exec(`CREATE TABLE things (company_id bigint); CREATE TABLE parts (thing bigint); CREATE VIEW seen AS SELECT id FROM events`)
+	_, err := d.DB.Exec(`CREATE TABLE things (company_id bigint); CREATE TABLE parts (n bigint); CREATE VIEW seen AS SELECT id FROM events`)
 	require.NoError(t, err)
 	require.NoError(t, d.DB.Select(&open, `SELECT relname FROM (`+walledTables+`) c WHERE NOT relrowsecurity ORDER BY relname`))
 	require.Equal(t, []string{"parts", "seen", "things"}, open)
@@ -160,11 +160,14 @@ func TestAWrongQuerySeesOneCompany(t *testing.T) {
 	require.Equal(t, 1, count(t, d, `SELECT count(*) FROM webhooks WHERE company_id = $1 AND active`, other))
 
 	// The functions that look over the wall show what they are for, and nothing else.
-	require.NoError(t, api.GetContext(ours, &n, `SELECT count(*) FROM customers_with_words($1, 'doe:*', NULL, NULL, NULL, 10)`, other))
+	require.NoError(t, api.GetContext(ours, &n,
+		`SELECT count(*) FROM customers_with_words($1, 'doe:*', of_status => NULL, of_owner => NULL, before => NULL, n => 10)`, other))
 	require.Zero(t, n)
-	require.NoError(t, api.GetContext(t.Context(), &n, `SELECT count(*) FROM customers_with_words(NULL, 'doe:*', NULL, NULL, NULL, 10)`))
+	require.NoError(t, api.GetContext(t.Context(), &n,
+		`SELECT count(*) FROM customers_with_words(NULL, 'doe:*', of_status => NULL, of_owner => NULL, before => NULL, n => 10)`))
 	require.Zero(t, n)
-	require.NoError(t, api.GetContext(ours, &n, `SELECT count(*) FROM customers_with_words(1, 'doe:*', NULL, NULL, NULL, 10)`))
+	require.NoError(t, api.GetContext(ours, &n,
+		`SELECT count(*) FROM customers_with_words(1, 'doe:*', of_status => NULL, of_owner => NULL, before => NULL, n => 10)`))
 	require.Equal(t, 1, n)
 }
 

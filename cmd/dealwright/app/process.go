@@ -98,11 +98,11 @@ func openStore(cfg Config, role string) (*postgres.Store, error) {
 // Close lets go of Postgres and Temporal.
 func (p *Process) Close() error {
 	p.client.Close()
-	var documents error
+	var kept error
 	if p.documents != nil {
-		documents = p.documents.Close()
+		kept = p.documents.Close()
 	}
-	return errors.Join(documents, p.api.Close(), p.store.Close())
+	return errors.Join(kept, p.api.Close(), p.store.Close())
 }
 
 // ServeAPI answers requests until the context ends, then lets those under way finish. It calls
