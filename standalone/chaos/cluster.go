@@ -101,7 +101,10 @@ func (c *Cluster) start(ctx context.Context) (err error) {
 	}
 	for _, name := range append(append([]string{}, apiNames...), workerNames...) {
 		toPG, toTemp := next(), next()
-		if err := errors.Join(c.proxies.add(name, toPostgres, toPG, doorAddress), c.proxies.add(name, toTemporal, toTemp, temporalAddress)); err != nil {
+		err := errors.Join(
+			c.proxies.add(name, toPostgres, toPG, doorAddress),
+			c.proxies.add(name, toTemporal, toTemp, temporalAddress))
+		if err != nil {
 			return err
 		}
 		if err := c.startEngine(name, toPG, toTemp, next); err != nil {

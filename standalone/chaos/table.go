@@ -72,8 +72,8 @@ func writeTable(b *strings.Builder, rows [][]string) {
 // describe adds what the table has no place for.
 func (r *runner) describe(b *strings.Builder) {
 	report := r.report
-	fmt.Fprintf(b, "\n%d requests acked, %d refused as they should be, %d without an answer, %d repeats; %d events and %d deliveries in the store; "+
-		"%d requests received by partners, %d of them for what they had taken before.\n",
+	fmt.Fprintf(b, "\n%d requests acked, %d refused as they should be, %d without an answer, %d repeats; "+
+		"%d events and %d deliveries in the store; %d requests received by partners, %d of them for what they had taken before.\n",
 		report.Acked, report.Refused, report.Open, report.Repeats, report.Events, report.Deliveries, report.Receptions, report.Again)
 	for _, stall := range report.Stalls {
 		fmt.Fprintf(b, "longest wait of webhook %s: %s, during or after %s\n", stall.Webhook, seconds(stall.Waited), stall.Fault)
