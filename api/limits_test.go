@@ -235,22 +235,23 @@ func TestTooManyWaitForNews(t *testing.T) {
 	r, _ := limited(t, api.Limits{Requests: 8})
 	var all sync.WaitGroup
 	var served atomic.Int64
+	var over atomic.Bool
 	for range waiters {
 		all.Go(func() {
-			for range 100 { // they come at once, so some are asked to come again
+			for !over.Load() { // they come at once, so some are asked to come again
 				if r.get("/v1/events?wait=30s").status == http.StatusOK {
 					served.Add(1)
-					return
 				}
 				runtime.Gosched()
 			}
 		})
 	}
 	require.Eventually(t, func() bool {
-		return r.get("/v1/events?wait=0s").status == http.StatusOK &&
-			r.get("/v1/events?wait=1ms").status == http.StatusServiceUnavailable
-	}, patience, 10*time.Millisecond)
-	r.get("/v1/customers").must(http.StatusOK)
+		refused := r.get("/v1/events?wait=1ms")
+		return strings.Contains(string(refused.body), "too many wait for news") && refused.status == http.StatusServiceUnavailable &&
+			r.get("/v1/events?wait=0s").status == http.StatusOK && r.get("/v1/customers").status == http.StatusOK
+	}, patience, 10*time.Millisecond, "those who wait keep others from nothing but waiting")
+	over.Store(true)
 	r.server.Drain()
 	all.Wait()
 	require.NotZero(t, served.Load())
@@ -275,4 +276,31 @@ func TestPlacesFollowWhatCommandsMeet(t *testing.T) {
 	}
 	require.Equal(t, "33", places(), "a refusal that comes quickly is an answer")
 	require.Equal(t, "0", r.gauge("dealwright_limit_taken", "commands"))
+}
+
+// leftEngine is one whose callers hang up before it answers.
+type leftEngine struct {
+	*fakeEngine
+
+	hangUp context.CancelFunc
+}
+
+func (e *leftEngine) Submit(ctx context.Context, _ workflows.Submission) (workflows.Outcome, error) {
+	e.hangUp()
+	<-ctx.Done()
+	return workflows.Outcome{}, pipeline.Errorf(pipeline.CodeUnavailable, "the command could not be completed now")
+}
+
+// A caller who hangs up has met nothing that is slow or broken: others keep their places.
+func TestCallersWhoHangUpTakeNoPlaces(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	customer := r.customer()
+	ctx, cancel := context.WithCancel(t.Context())
+	var err error
+	r.server, err = api.New(api.Config{Store: r.store, Engine: &leftEngine{r.engine, cancel}, Targets: fakeTargets{}})
+	require.NoError(t, err)
+	left := func(request *http.Request) { *request = *request.WithContext(ctx) }
+	r.post(customer+"/transitions", object{"type": "email.sent"}, left).problem(http.StatusServiceUnavailable, pipeline.CodeUnavailable)
+	require.Equal(t, "64", r.gauge("dealwright_limit_places", "commands"))
 }

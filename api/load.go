@@ -3,6 +3,7 @@ package api
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -194,7 +195,11 @@ func (e boundedEngine) Submit(ctx context.Context, s workflows.Submission) (work
 	began := time.Now()
 	out, err := e.Engine.Submit(ctx, s)
 	now := time.Now()
-	e.load.commands.learn(now.Sub(began), pipeline.CodeOf(err) == pipeline.CodeUnavailable, now)
+	took := now.Sub(began)
+	if err != nil && errors.Is(context.Cause(ctx), context.Canceled) && took <= slowCommand {
+		return out, err // the caller hung up, which says nothing about how long it would have taken
+	}
+	e.load.commands.learn(took, pipeline.CodeOf(err) == pipeline.CodeUnavailable, now)
 	return out, err
 }
 

@@ -17,6 +17,8 @@ CREATE TABLE data_keys (
 );
 ALTER TABLE data_keys ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own_company ON data_keys USING (company_id = current_company());
+-- The API opens what is sealed with them. To make and to destroy them is for the worker.
+SELECT admit_api();
 -- Erased customers that are still to be cleaned up after.
 CREATE INDEX data_keys_uncleaned ON data_keys (erased_at) WHERE erased_at IS NOT NULL AND cleaned_at IS NULL;
 

@@ -48,14 +48,17 @@ func (s *Store) document(r documentRow) (pipeline.KeptDocument, error) {
 
 // AddDocument records that a document is to be fetched. One that is there already stays, and is
 // fetched once; where that had failed there is new hope. It belongs to the proposal that named
-// it last: a contract that is signed again may have the same document.
+// it last: a contract that is signed again may have the same document. Where the customer was
+// erased nothing is recorded: the proposal is locked, so that who erases it sees the document, or is
+// seen.
 func (s *Store) AddDocument(ctx context.Context, d pipeline.KeptDocument) error {
 	var url []byte
 	if d.URL != "" {
 		url = s.sealer.Seal(d.URL)
 	}
 	_, err := s.exec(ctx, "add document", `INSERT INTO documents AS d (company_id, uuid, proposal_id, connection_id, url, event_id, name)
-		VALUES ($1, $2, $3, $4, $5, $6, $7)
+		SELECT $1::bigint, $2::uuid, $3::bigint, $4::bigint, $5::bytea, $6, $7
+		WHERE (SELECT state ? 'erased' FROM proposals WHERE company_id = $1::bigint AND id = $3::bigint FOR SHARE) IS NOT TRUE
 		ON CONFLICT (company_id, uuid) DO UPDATE SET
 			proposal_id = excluded.proposal_id,
 			connection_id = CASE WHEN d.status = 'stored' THEN d.connection_id ELSE excluded.connection_id END,

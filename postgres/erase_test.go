@@ -259,6 +259,44 @@ func TestWhatAnErasedCustomerTakes(t *testing.T) {
 	}
 }
 
+// What a provider says of an erased customer, or has of it, is not kept: it may have come a moment
+// before, and been on its way since.
+func TestWhatComesOfAnErasedCustomerLater(t *testing.T) {
+	t.Parallel()
+	d := newDatabase(t)
+	c, p := plantedDeal(t, d, 1)
+	_, other := plantedDeal(t, d, 1)
+	connection := inboxOf(t, d, p)
+	eraseCustomer(t, d, c)
+
+	doc := pipeline.KeptDocument{CompanyID: 1, UUID: uuidOf(6, p.ID), ProposalID: p.ID, ConnectionID: connection}
+	require.NoError(t, d.Store.AddDocument(t.Context(), doc))
+	_, err := d.Store.Document(t.Context(), 1, 0, doc.UUID)
+	requireCode(t, pipeline.CodeNotFound, err)
+
+	for _, test := range []struct {
+		name, quote, site string
+		proposal          int64
+		kept              bool
+	}{
+		{name: "of its site", site: p.CustomerUUID},
+		{name: "of its proposal", quote: p.UUID},
+		{name: "found to be of its proposal", proposal: p.ID},
+		{name: "of somebody else", quote: other.UUID, site: other.CustomerUUID, proposal: other.ID, kept: true},
+		{name: "of nobody", kept: true},
+	} {
+		in := pipeline.Inbound{
+			CompanyID: 1, ConnectionID: connection, Body: `{"name":"somebody"}`, Quote: pipeline.Text(test.quote), Site: pipeline.Text(test.site),
+		}
+		in, _, err := d.Store.KeepInbound(t.Context(), in, []byte(test.name))
+		require.NoError(t, err)
+		require.NoError(t, d.Store.SettleInbound(t.Context(), in.ID, pipeline.InboundUnmatched, "", test.proposal))
+		in, err = d.Store.Inbound(t.Context(), 1, in.ID)
+		require.NoError(t, err)
+		require.Equal(t, test.kept, in.Body != "", test.name)
+	}
+}
+
 // Another process has the key at hand and does not know that it was destroyed.
 func TestAnAppendWithADestroyedKey(t *testing.T) {
 	t.Parallel()

@@ -110,15 +110,23 @@ func (s *Store) BeginInbound(ctx context.Context, id int64) (pipeline.Inbound, e
 	return row.inbound(), err
 }
 
-// SettleInbound says what has become of it.
+// SettleInbound says what has become of it. What it said of a customer that was erased meanwhile is
+// not kept.
 func (s *Store) SettleInbound(ctx context.Context, id int64, status pipeline.InboundStatus, note string, proposalID int64) error {
 	_, err := s.exec(ctx, "settle inbound", `UPDATE inbox
 		SET status = $2, note = $3, proposal_id = coalesce($4, proposal_id), handled_at = now(),
-			body = CASE WHEN EXISTS (SELECT FROM customers c LEFT JOIN proposals p ON p.company_id = c.company_id AND p.id = $4
-				WHERE c.company_id = inbox.company_id AND (c.uuid = inbox.site OR c.id = p.customer_id) AND c.state ? 'erased') THEN NULL ELSE body END
+			body = CASE WHEN `+aboutErased+` THEN NULL ELSE body END
 		WHERE id = $1 AND status = 'received'`, id, string(status), note, nullInt(proposalID))
 	return err
 }
+
+// aboutErased is the condition that what a provider told us is about an erased customer, or about a
+// proposal of one. Each of them is looked up by itself: of a join of them Postgres makes a walk
+// through the company's customers.
+const aboutErased = `(
+		EXISTS (SELECT FROM customers c WHERE c.company_id = inbox.company_id AND c.uuid = inbox.site AND c.state ? 'erased')
+		OR EXISTS (SELECT FROM proposals p WHERE p.company_id = inbox.company_id AND p.uuid = inbox.quote AND p.state ? 'erased')
+		OR EXISTS (SELECT FROM proposals p WHERE p.company_id = inbox.company_id AND p.id = $4 AND p.state ? 'erased'))`
 
 // NewestInbound is the provider's date of the newest thing that led to something for a
 // proposal; zero where there is none.
