@@ -37,3 +37,17 @@ func (w *Watch) Start(ctx context.Context) { w.w.start(ctx) }
 
 // Stop ends it.
 func (w *Watch) Stop() { w.w.stop() }
+
+// Keeper is what gives the work to a build.
+type Keeper struct{ k *keeper }
+
+// NewKeeper makes one.
+func NewKeeper(v *Versions, build string, log *slog.Logger) *Keeper {
+	return &Keeper{&keeper{versions: v, build: build, log: log}}
+}
+
+// Start settles who has the work.
+func (k *Keeper) Start(ctx context.Context) { k.k.start(ctx) }
+
+// Stop ends the care.
+func (k *Keeper) Stop() { k.k.stop() }

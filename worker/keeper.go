@@ -21,6 +21,7 @@ type keeper struct {
 	versions *Versions
 	build    string // empty: the worker has none
 	log      *slog.Logger
+	settled  bool   // the first look has succeeded
 	told     string // the current build that was last spoken of
 
 	cancel context.CancelFunc
@@ -60,6 +61,7 @@ func (k *keeper) settle(ctx context.Context) {
 	for {
 		current, err := k.first(trying)
 		if err == nil {
+			k.settled = true
 			k.tell(current)
 			return
 		}
@@ -80,12 +82,13 @@ func (k *keeper) first(ctx context.Context) (string, error) {
 }
 
 // look goes on caring. An older build that is current is left alone now: somebody may have gone
-// back to it.
+// back to it. But where the first look failed, this build is still to take the work: else it would
+// be left to workers that have gone since.
 func (k *keeper) look(ctx context.Context) {
 	looking, cancel := context.WithTimeout(ctx, keepPatience)
 	defer cancel()
 	current, err := k.versions.Current(looking)
-	if err == nil && current == "" && k.build != "" {
+	if err == nil && k.build != "" && (current == "" || !k.settled) {
 		current, err = k.versions.Take(looking, k.build)
 	}
 	if ctx.Err() != nil {
@@ -95,6 +98,7 @@ func (k *keeper) look(ctx context.Context) {
 		k.log.Warn("could not see which build of the worker gets the work", "error", err)
 		return
 	}
+	k.settled = true
 	k.tell(current)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	common "go.temporal.io/api/common/v1"
@@ -53,12 +54,13 @@ type deployment struct {
 	changes int
 	before  func() // something that another does just before a change
 	fails   error
+	back    time.Time // from then on it fails no more; zero: never
 }
 
 func (d *deployment) versions() *worker.Versions { return worker.NewVersionsOf(d) }
 
 func (d *deployment) Describe(context.Context, client.WorkerDeploymentDescribeOptions) (client.WorkerDeploymentDescribeResponse, error) {
-	if d.fails != nil {
+	if d.fails != nil && (d.back.IsZero() || time.Now().Before(d.back)) {
 		return client.WorkerDeploymentDescribeResponse{}, d.fails
 	}
 	if len(d.known) == 0 {

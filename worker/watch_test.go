@@ -71,3 +71,32 @@ func TestAWorkerWakesWhoLeavesThingsLying(t *testing.T) {
 		require.Greater(t, a.grace, time.Duration(pipeline.DefaultTimeout), "an attempt that lasts is not left lying")
 	})
 }
+
+// A partner that is slow is no reason to fill histories with signals.
+func TestAWorkerWakesWhoGoesOnLeavingThingsLyingMoreAndMoreSeldom(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a := &attic{opened: time.Now(), webhooks: []int64{7}}
+		w := worker.NewWatch(a, a, quiet)
+		w.Start(t.Context())
+		defer w.Stop()
+		time.Sleep(time.Second) // never at the moment of a look
+		wakes := func(after time.Duration) int {
+			time.Sleep(after)
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			return len(a.rung)
+		}
+		require.Equal(t, 4, wakes(time.Minute), "after 3, 9, 21 and 45 s")
+		require.Equal(t, 6, wakes(time.Minute), "every 30 s from there on")
+
+		a.mu.Lock()
+		a.webhooks = nil
+		a.mu.Unlock()
+		require.Equal(t, 6, wakes(3*time.Second))
+		a.mu.Lock()
+		a.webhooks = []int64{7}
+		a.mu.Unlock()
+		require.Equal(t, 8, wakes(9*time.Second), "it had done something: this is a new case")
+	})
+}

@@ -248,8 +248,12 @@ func (l *lifecycle[S]) decide(ctx workflow.Context, t Transition) (Outcome, erro
 }
 
 // look finds out what the store has for this entity to do, where somebody has seen that it does not
-// do it: the task in which its last event was recorded was lost, and Temporal with it.
+// do it: the task in which its last event was recorded was lost, and Temporal with it. A run in which
+// an older build passed over such a signal goes on doing so; the sweep is left to it.
 func (l *lifecycle[S]) look(ctx workflow.Context) {
+	if workflow.GetVersion(ctx, changeLook, workflow.DefaultVersion, 1) < 1 {
+		return
+	}
 	l.undeliver++
 	err := l.lock.Lock(ctx)
 	if err == nil {

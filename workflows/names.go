@@ -18,6 +18,7 @@ const (
 
 	// Changes of what workflows do, for those that began before.
 	changeDocuments = "fetch the documents of a signature" // of Proposal
+	changeLook      = "look for what the store has"        // of Customer and Proposal
 	changeInbound   = "sweep the inbox"                    // of Sweep
 
 	sweepID     = "sweep"
