@@ -115,7 +115,9 @@ func TestErasedEventsInEveryFormat(t *testing.T) {
 	for i := range events {
 		events[i] = events[i].erased(t)
 	}
-	personal := []string{"Zo", "zoe", "5550", "Mill", "tile", "B\u00fc", "Bü", "6.6", "Hi-MO", "p.example", "sign.example", "Cash", "712", "on site", "battery"}
+	personal := []string{
+		"Zo", "zoe", "5550", "Mill", "tile", "B\u00fc", "Bü", "6.6", "Hi-MO", "p.example", "sign.example", "Cash", "712", "on site", "battery",
+	}
 	for path, body := range bodies(t, events) {
 		require.Contains(t, whole, path, "as many messages as before")
 		for _, word := range personal {

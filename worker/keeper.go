@@ -113,7 +113,7 @@ func (k *keeper) tell(current string) {
 	case k.build:
 		k.log.Info("this build gets the work", "build", current)
 	case "":
-		k.log.Warn("this build was taken back, and workers without a build get the work: dealwright promote gives it to this one", "build", k.build)
+		k.log.Warn("this build was taken back, workers without one get the work: dealwright promote gives it to this one", "build", k.build)
 	default:
 		k.log.Warn("this worker gets no work, another build does: dealwright promote changes that", "build", k.build, "current", current)
 	}

@@ -139,8 +139,7 @@ func (v *Versions) change(ctx context.Context, f func(described) (string, error)
 			break
 		}
 		current, err := f(now)
-		var precondition *serviceerror.FailedPrecondition
-		if !errors.As(err, &precondition) {
+		if _, refusal := errors.AsType[*serviceerror.FailedPrecondition](err); !refusal {
 			return current, err
 		}
 		seen, refused = now.ConflictToken, err

@@ -105,7 +105,8 @@ const (
 // and those of their documents and of what providers told of them. A run that is under way ends
 // by that. It counts the runs that are still listed; Temporal deletes in the background.
 func (h *Histories) Forget(ctx context.Context, of pipeline.ErasedCustomer, traces pipeline.ErasedTraces) (left int, err error) {
-	ids := []string{string(pipeline.StreamOf(pipeline.KindCustomer, of.CustomerID))}
+	ids := make([]string, 0, 1+len(traces.Proposals)+len(traces.Inbound)+len(traces.Documents))
+	ids = append(ids, string(pipeline.StreamOf(pipeline.KindCustomer, of.CustomerID)))
 	for _, id := range traces.Proposals {
 		ids = append(ids, string(pipeline.StreamOf(pipeline.KindProposal, id)))
 	}

@@ -37,7 +37,8 @@ func erasure(t *testing.T, rounds ...activities.EraseTracesResult) (workflows.Er
 
 func TestErasure(t *testing.T) {
 	t.Parallel()
-	out, took := erasure(t, activities.EraseTracesResult{Sending: true}, activities.EraseTracesResult{Histories: 3}, activities.EraseTracesResult{})
+	out, took := erasure(t,
+		activities.EraseTracesResult{Sending: true}, activities.EraseTracesResult{Histories: 3}, activities.EraseTracesResult{})
 	require.True(t, out.Done)
 	require.Equal(t, 6*time.Second, took)
 }
@@ -49,7 +50,8 @@ func TestErasure_BeginsWithItsCustomer(t *testing.T) {
 	var e *activities.Erasures
 	b.OnActivity(e.BeginErasure, mock.Anything, erased).Return(activities.BeginErasureResult{}, nil).Once()
 	created := move(pipeline.TypeCustomerCreated)
-	created.Command.Data = []byte(`{"uuid":"b0c16879-5c5f-4dd9-8442-65cc594372ed","name":"A","email":"a@b.co","status":1,"status_name":"New Contacts"}`)
+	created.Command.Data = []byte(
+		`{"uuid":"b0c16879-5c5f-4dd9-8442-65cc594372ed","name":"A","email":"a@b.co","status":1,"status_name":"New Contacts"}`)
 	first, last := b.send(0, "a", created), b.send(time.Second, "b", move(pipeline.TypeCustomerErased))
 	late := b.send(2*time.Second, "c", move(pipeline.TypeSMSSent))
 	b.RegisterDelayedCallback(b.CancelWorkflow, time.Minute)

@@ -28,8 +28,7 @@ func (e *Engine) recover(ctx context.Context, ref pipeline.Ref, stage string, wh
 	options.WorkflowIDConflictPolicy = enumspb.WORKFLOW_ID_CONFLICT_POLICY_FAIL
 	options.WorkflowExecutionErrorWhenAlreadyStarted = true
 	_, err = e.client.ExecuteWorkflow(ctx, options, what, in)
-	var running *serviceerror.WorkflowExecutionAlreadyStarted
-	if errors.As(err, &running) {
+	if _, running := errors.AsType[*serviceerror.WorkflowExecutionAlreadyStarted](err); running {
 		return false, nil
 	}
 	return err == nil, explain(err)
