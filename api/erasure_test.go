@@ -18,12 +18,13 @@ func TestErase(t *testing.T) {
 	r.post(customer+"/erase", nil, as(stranger)).problem(http.StatusNotFound, pipeline.CodeNotFound)
 	r.post(customer+"/transitions", object{"type": "customer.erased"}).problem(http.StatusUnprocessableEntity, pipeline.CodeInvalid)
 
-	first := r.post(customer+"/erase", object{"reason": "request", "actor": object{"user_id": 7}}, idempotencyKey("k")).must(http.StatusCreated)
+	request := object{"reason": "request", "actor": object{"user_id": 7}}
+	first := r.post(customer+"/erase", request, idempotencyKey("k")).must(http.StatusCreated)
 	require.Equal(t, []any{}, first["allowed"])
 	state := r.get(customer).must(http.StatusOK)
 	require.Equal(t, true, state["erased"])
 	require.Empty(t, state["name"])
-	again := r.post(customer+"/erase", object{"reason": "request", "actor": object{"user_id": 7}}, idempotencyKey("k")).must(http.StatusCreated)
+	again := r.post(customer+"/erase", request, idempotencyKey("k")).must(http.StatusCreated)
 	require.Equal(t, first["event"], again["event"])
 
 	before := len(r.engine.submitted)

@@ -200,7 +200,10 @@ func (s *fakeStore) Target(
 	if err != nil {
 		return pipeline.Target{}, err
 	}
-	return pipeline.Target{Version: last.Version, CustomerID: int64(last.CustomerID), EventID: known.eventID, Erased: bytes.Contains(last.State, []byte(`"erased":true`))}, nil
+	return pipeline.Target{
+		Version: last.Version, CustomerID: int64(last.CustomerID), EventID: known.eventID,
+		Erased: bytes.Contains(last.State, []byte(`"erased":true`)),
+	}, nil
 }
 
 // last event of a stream of a company.

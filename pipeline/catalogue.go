@@ -76,8 +76,10 @@ var catalogue = []Entry{
 	{TypeCustomerRestored, ofCustomer, "A deleted customer was brought back.", Names{
 		Solve360: solve360("items.restore", "contact"),
 	}},
-	{TypeCustomerErased, ofCustomer,
-		"A customer's personal data was erased for good, from past events too; nothing happens to the customer any more.", Names{}},
+	{
+		TypeCustomerErased, ofCustomer,
+		"A customer's personal data was erased for good, from past events too; nothing happens to the customer any more.", Names{},
+	},
 	{TypeAppointmentSet, ofCustomer, "A visit or a call was agreed with a customer.", Names{
 		Solo:     named("Appointment Set"),
 		Solve360: solve360("activities.create", "event"),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -20,11 +21,11 @@ import (
 const planted = "Wilhelmina"
 
 // plantedDeal makes a customer and a proposal to whom everything has happened that there is.
-func plantedDeal(t *testing.T, d database, company int64) (pipeline.Customer, pipeline.Proposal) {
+func plantedDeal(t *testing.T, d database) (pipeline.Customer, pipeline.Proposal) {
 	t.Helper()
 	s := d.Store
-	id := reserve(t, s, company, pipeline.KindCustomer)
-	c, _ := happen(t, s, pipeline.NewCustomer(company, id), pipeline.TypeCustomerCreated, fmt.Sprintf(`{"uuid":%q,"name":"Wilhelmina Doe",
+	id := reserve(t, s, 1, pipeline.KindCustomer)
+	c, _ := happen(t, s, pipeline.NewCustomer(1, id), pipeline.TypeCustomerCreated, fmt.Sprintf(`{"uuid":%q,"name":"Wilhelmina Doe",
 		"email":"Wilhelmina@example.com","phone":"+61 Wilhelmina","type":"RESIDENTIAL","owner_id":7,"status":1,"status_name":"New Contacts",
 		"address":{"street":"Wilhelmina St"},"attributes":{"a":["Wilhelmina"]}}`, uuidOf(1, id)))
 	for _, h := range [][2]string{
@@ -38,8 +39,8 @@ func plantedDeal(t *testing.T, d database, company int64) (pipeline.Customer, pi
 	} {
 		c, _ = happen(t, s, c, pipeline.EventType(h[0]), h[1])
 	}
-	id = reserve(t, s, company, pipeline.KindProposal)
-	p, _ := happen(t, s, pipeline.NewProposal(company, c.ID, id), pipeline.TypeProposalDrafted, fmt.Sprintf(`{"uuid":%q,"customer_uuid":%q,
+	id = reserve(t, s, 1, pipeline.KindProposal)
+	p, _ := happen(t, s, pipeline.NewProposal(1, c.ID, id), pipeline.TypeProposalDrafted, fmt.Sprintf(`{"uuid":%q,"customer_uuid":%q,
 		"nickname":"Wilhelmina","site_address":"Wilhelmina","system":{"roof":"Wilhelmina"},"price":{"amount":"12345.00","currency":"AUD"}}`,
 		uuidOf(2, id), c.UUID))
 	doc := uuidOf(3, id)
@@ -90,7 +91,7 @@ func everyTable(t *testing.T, d database) string {
 func TestEventsKeepNothingPersonalInClear(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
-	c, p := plantedDeal(t, d, 1)
+	c, p := plantedDeal(t, d)
 	require.Zero(t, count(t, d, `SELECT count(*) FROM events e WHERE e::text LIKE '%Wilhelmina%' OR e.personal IS NULL`))
 	require.Equal(t, 1, count(t, d, `SELECT count(*) FROM customers c WHERE c.state::text LIKE '%Wilhelmina%'`))
 	for _, stream := range []pipeline.Stream{c.Ref().Stream(), p.Ref().Stream()} {
@@ -110,16 +111,17 @@ func TestErase(t *testing.T) {
 	d := newDatabase(t)
 	live := newWebhook(t, d.Store, 1, []string{"*"})
 	off := newWebhook(t, d.Store, 1, []string{"*"}, inactive)
-	c, p := plantedDeal(t, d, 1)
-	other, _ := plantedDeal(t, d, 1)
+	c, p := plantedDeal(t, d)
+	other, _ := plantedDeal(t, d)
 	_, err := d.DB.Exec(`UPDATE customers SET state = replace(state::text, 'Wilhelmina', 'Other')::jsonb WHERE id = $1`, other.ID)
 	require.NoError(t, err)
 	_, err = d.DB.Exec(`UPDATE proposals SET state = replace(state::text, 'Wilhelmina', 'Other')::jsonb WHERE customer_id = $1`, other.ID)
 	require.NoError(t, err)
 	for _, dispatch := range fresh(t, d, p)[:2] {
-		record(t, d, pipeline.Result{DeliveryID: dispatch.DeliveryID, WebhookID: dispatch.Webhook.ID, Status: pipeline.DeliveryDelivered, Attempt: pipeline.Attempt{
-			At: noon, Status: 200, ResponseBody: "thanks, Wilhelmina",
-		}})
+		record(t, d, pipeline.Result{
+			DeliveryID: dispatch.DeliveryID, WebhookID: dispatch.Webhook.ID, Status: pipeline.DeliveryDelivered,
+			Attempt: pipeline.Attempt{At: noon, Status: 200, ResponseBody: "thanks, Wilhelmina"},
+		})
 	}
 	connection := inboxOf(t, d, p)
 	_, err = d.DB.Exec(`INSERT INTO documents (company_id, uuid, proposal_id, connection_id, status, name, note, sha256)
@@ -177,7 +179,8 @@ func TestErase(t *testing.T) {
 	require.Equal(t, live.ID, sent[0].Webhook.ID)
 	require.Equal(t, 1, count(t, d, `SELECT count(*) FROM deliveries WHERE webhook_id = $1 AND status = 'held' AND stream = $2`,
 		off.ID, string(c.Ref().Stream())))
-	require.Zero(t, count(t, d, `SELECT count(*) FROM deliveries WHERE stream = $1 AND status IN ('pending', 'held')`, string(p.Ref().Stream())))
+	require.Zero(t, count(t, d, `SELECT count(*) FROM deliveries WHERE stream = $1 AND status IN ('pending', 'held')`,
+		string(p.Ref().Stream())))
 
 	// The bytes of documents and the histories of workflows are somewhere else.
 	traces, err := d.Store.ErasedTraces(t.Context(), 1, c.ID)
@@ -230,7 +233,7 @@ func inboxOf(t *testing.T, d database, p pipeline.Proposal) (connection int64) {
 func TestWhatAnErasedCustomerTakes(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
-	c, p := plantedDeal(t, d, 1)
+	c, p := plantedDeal(t, d)
 	before := c
 	begun, _ := proposalRequested(t, c, reserve(t, d.Store, 1, pipeline.KindProposal))
 	c, _ = eraseCustomer(t, d, c)
@@ -264,8 +267,8 @@ func TestWhatAnErasedCustomerTakes(t *testing.T) {
 func TestWhatComesOfAnErasedCustomerLater(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
-	c, p := plantedDeal(t, d, 1)
-	_, other := plantedDeal(t, d, 1)
+	c, p := plantedDeal(t, d)
+	_, other := plantedDeal(t, d)
 	connection := inboxOf(t, d, p)
 	eraseCustomer(t, d, c)
 
@@ -302,7 +305,7 @@ func TestAnAppendWithADestroyedKey(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
 	other := openStore(t, d.URL, encryptionKey)
-	c, p := plantedDeal(t, d, 1)
+	c, p := plantedDeal(t, d)
 	p, _ = happen(t, other, p, pipeline.TypeSMSSent, `{"body":"hello"}`)
 	eraseCustomer(t, d, c)
 	for _, e := range []pipeline.Event{
@@ -324,7 +327,7 @@ func TestEraseAgainstAppends(t *testing.T) {
 	d := newDatabase(t)
 	newWebhook(t, d.Store, 1, []string{"*"})
 	for range 10 {
-		c, p := plantedDeal(t, d, 1)
+		c, p := plantedDeal(t, d)
 		var writers sync.WaitGroup
 		start := make(chan struct{})
 		refused := func(err error) {
@@ -368,8 +371,8 @@ func TestEraseAgainstAppends(t *testing.T) {
 func TestFiltersOfThePastSeeWhatIsSealed(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
-	c, _ := plantedDeal(t, d, 1)
-	gone, _ := plantedDeal(t, d, 1)
+	c, _ := plantedDeal(t, d)
+	gone, _ := plantedDeal(t, d)
 	eraseCustomer(t, d, gone)
 	filters := map[string]int{
 		`{"data.state.name":"Wilhelmina Roe"}`:                           7,
@@ -395,13 +398,13 @@ func TestFiltersOfThePastSeeWhatIsSealed(t *testing.T) {
 	}
 }
 
-func id(c pipeline.Customer) string { return fmt.Sprint(c.ID) }
+func id(c pipeline.Customer) string { return strconv.FormatInt(c.ID, 10) }
 
 // What is sealed of one event opens as no other's, and not at all once a byte was changed.
 func TestSealedEventsAreTheirOwn(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
-	c, p := plantedDeal(t, d, 1)
+	c, p := plantedDeal(t, d)
 	_, err := d.DB.Exec(`ALTER TABLE events DISABLE TRIGGER USER;
 		UPDATE events e SET personal = o.personal FROM events o WHERE e.stream = o.stream AND o.version = e.version % 2 + 1 AND e.version <= 2;
 		UPDATE events SET personal = 'x' WHERE version = 3;

@@ -14,8 +14,10 @@ import (
 
 // eventColumns are those of an event e, and the key that opens what is sealed of it; Store.event
 // makes the event of them.
-const eventColumns = `e.id, e.type, e.stream, e.version, e.position, e.company_id, e.customer_id, e.proposal_id,
-	e.user_id, e.cause, e.implied, e.payload, e.state, e.occurred_at, e.recorded_at, e.personal, ` + dataKeyOfEvent + ` AS data_key`
+const eventColumns = storedEventColumns + `, ` + dataKeyOfEvent + ` AS data_key`
+
+const storedEventColumns = `e.id, e.type, e.stream, e.version, e.position, e.company_id, e.customer_id, e.proposal_id,
+	e.user_id, e.cause, e.implied, e.payload, e.state, e.occurred_at, e.recorded_at, e.personal`
 
 const dataKeyOfEvent = `(SELECT k.sealed FROM data_keys k WHERE k.company_id = e.company_id AND k.customer_id = e.customer_id)`
 

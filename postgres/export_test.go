@@ -14,17 +14,20 @@ import (
 )
 
 // OpenWith makes a Store with one connection, which the test's own connector gives.
-func OpenWith(c driver.Connector, sealer *keyring.Ring) *Store {
+func OpenWith(c driver.Connector, sealer *keyring.Ring) (*Store, error) {
 	db := sql.OpenDB(c)
 	db.SetMaxOpenConns(1)
 	return newStore(sqlx.NewDb(db, "postgres"), sealer, 0)
 }
 
 // OpenWalled is OpenWith for a store in the API's role.
-func OpenWalled(c driver.Connector, sealer *keyring.Ring) *Store {
-	s := OpenWith(inRole(c, RoleAPI), sealer)
+func OpenWalled(c driver.Connector, sealer *keyring.Ring) (*Store, error) {
+	s, err := OpenWith(inRole(c, RoleAPI), sealer)
+	if err != nil {
+		return nil, err
+	}
 	s.walledIn = true
-	return s
+	return s, nil
 }
 
 // Pooled is the store's pool, for queries that the store does not have.
@@ -72,7 +75,7 @@ func OpenSilent(url string, silence time.Duration) (*Store, error) {
 		return nil, err
 	}
 	c.silence = silence
-	return newStore(sqlx.NewDb(sql.OpenDB(c), "postgres"), nil, 0), nil
+	return newStore(sqlx.NewDb(sql.OpenDB(c), "postgres"), nil, 0)
 }
 
 // SealedColumns names what a rotation of the encryption key seals anew: table.column.

@@ -69,7 +69,10 @@ func (s *Store) Gaps(ctx context.Context, q pipeline.GapQuery) (pipeline.Gaps, e
 	args = selected.args(after, until, gapsLookAt, gapsLookAt, fit)
 	err = s.page(ctx, &rows, "gaps", `SELECT e.id, e.type, e.position, e.stream, e.version, e.occurred_at, g.status, g.delivery_id
 		FROM (`+selected.unacknowledged()+`) g
-		CROSS JOIN LATERAL (SELECT e.* FROM events e WHERE e.company_id = $1 AND e.position = g.position OFFSET 0) e
+		CROSS JOIN LATERAL (
+			SELECT e.id, e.type, e.position, e.stream, e.version, e.occurred_at, e.state FROM events e
+			WHERE e.company_id = $1 AND e.position = g.position OFFSET 0
+		) e
 		WHERE g.delivery_id IS NOT NULL
 		   OR g.position > (SELECT pruned FROM webhook_health WHERE webhook_id = $8) AND `+matchesSelection+`
 		ORDER BY e.position LIMIT $11`, append(args, q.Limit)...)
@@ -118,7 +121,7 @@ func (s *Store) gapsFitting(
 		if err != nil {
 			return nil, 0, false, err
 		}
-		some, err := s.fitting(ctx, of, positions, read)
+		some, err := s.fitting(of, positions, read)
 		if err != nil {
 			return nil, 0, false, err
 		}

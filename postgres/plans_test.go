@@ -536,7 +536,10 @@ func watched(t *testing.T, d database) (store, api *postgres.Store, plans *planL
 	sealer, err := keyring.New(encryptionKey)
 	require.NoError(t, err)
 	heard := pq.ConnectorWithNoticeHandler(connector, log.hear)
-	store, api = postgres.OpenWith(heard, sealer), postgres.OpenWalled(heard, sealer)
+	store, err = postgres.OpenWith(heard, sealer)
+	require.NoError(t, err)
+	api, err = postgres.OpenWalled(heard, sealer)
+	require.NoError(t, err)
 	t.Cleanup(func() {
 		require.NoError(t, log.err)
 		require.NoError(t, store.Close())

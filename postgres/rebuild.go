@@ -77,7 +77,8 @@ func (s *Store) streamsAfter(ctx context.Context, after string) ([]streamHead, e
 	var heads []streamHead
 	err := s.list(ctx, &heads, "streams", `SELECT stream, company_id, customer_id, coalesce(proposal_id, customer_id) AS entity_id
 		FROM events
-		WHERE stream > $1 AND stream < '`+string(pipeline.KindWebhook)+`-' AND version = 1 AND customer_id IS NOT NULL ORDER BY stream LIMIT $2`, after, rebuildPage)
+		WHERE stream > $1 AND stream < '`+string(pipeline.KindWebhook)+`-' AND version = 1 AND customer_id IS NOT NULL
+		ORDER BY stream LIMIT $2`, after, rebuildPage)
 	return heads, err
 }
 

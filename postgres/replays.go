@@ -385,7 +385,7 @@ func (s *Store) queueEvents(
 		return queuedRow{}, err
 	}
 	read := func(dest any, query string, args ...any) error { return tx.SelectContext(ctx, dest, query, args...) }
-	fit, err := s.fitting(ctx, of, found.Picked, read)
+	fit, err := s.fitting(of, found.Picked, read)
 	if err != nil {
 		return queuedRow{}, err
 	}

@@ -125,7 +125,7 @@ func (s selection) args(after, until int64, wanted, look int, fit []int64) []any
 // fitting says which of some events fit the filter, as they are readable now: what a filter looks
 // into is sealed, so that they are opened here and shown to Postgres, which alone knows what a
 // filter means.
-func (s *Store) fitting(ctx context.Context, of selection, positions []int64, read reader) ([]int64, error) {
+func (s *Store) fitting(of selection, positions []int64, read reader) ([]int64, error) {
 	var rows []eventRow
 	err := read(&rows, `SELECT `+eventColumns+` FROM events e WHERE e.company_id = $1 AND e.position = ANY($2) ORDER BY e.position`,
 		of.companyID, pq.Array(positions))

@@ -74,7 +74,10 @@ func Open(cfg Config) (*Store, error) {
 	db.SetMaxOpenConns(conns)
 	db.SetMaxIdleConns(conns)
 	db.SetConnMaxIdleTime(5 * time.Minute)
-	s := newStore(db, cfg.Sealer, cfg.DisableAfter)
+	s, err := newStore(db, cfg.Sealer, cfg.DisableAfter)
+	if err != nil {
+		return nil, err
+	}
 	s.walledIn = cfg.Role != ""
 	return s, nil
 }
@@ -87,9 +90,13 @@ func inRole(c driver.Connector, role string) driver.Connector {
 	return walled{Connector: c, role: role}
 }
 
-func newStore(db *sqlx.DB, sealer *keyring.Ring, disableAfter time.Duration) *Store {
+func newStore(db *sqlx.DB, sealer *keyring.Ring, disableAfter time.Duration) (*Store, error) {
+	keys, err := lru.New[customerRef, dataKey](dataKeysKept)
+	if err != nil {
+		return nil, fmt.Errorf("make room for data keys: %w", err)
+	}
 	policy := pipeline.HealthPolicy{DisableAfter: cmp.Or(disableAfter, pipeline.DefaultDisableAfter)}
-	return &Store{db: db, sealer: sealer, health: policy, dataKeys: newDataKeys(), prepared: map[string]*sqlx.Stmt{}}
+	return &Store{db: db, sealer: sealer, health: policy, dataKeys: keys, prepared: map[string]*sqlx.Stmt{}}, nil
 }
 
 // withSettings adds what every session of ours has to have; timeout bounds each statement, 0 does not.

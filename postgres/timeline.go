@@ -35,9 +35,9 @@ func (s *Store) timelineEvents(
 			WHERE p.company_id = $2 AND p.customer_id = substr($1::text, length('customer-') + 1)::bigint`
 	}
 	var rows []eventRow
-	err := s.list(ctx, &rows, "events", `SELECT e.* FROM (`+streams+`) s
+	err := s.list(ctx, &rows, "events", `SELECT `+eventColumns+` FROM (`+streams+`) s
 		CROSS JOIN LATERAL (
-			SELECT `+eventColumns+` FROM events e
+			SELECT `+storedEventColumns+` FROM events e
 			WHERE e.stream = s.stream AND e.company_id = $2 AND e.position > $3 OFFSET 0
 		) e
 		ORDER BY e.position LIMIT $4`, string(stream), companyID, after, limit)

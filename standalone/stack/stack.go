@@ -92,8 +92,8 @@ func (s *Stack) startTemporal(ctx context.Context) error {
 		return err
 	}
 	server, err := temporalserver.Start(ctx, temporalserver.Options{
-		Codec: payloads,
-		Dir: filepath.Join(s.options.Data, "temporal"), Port: s.options.TemporalPort, UIPort: s.options.UIPort,
+		Codec: payloads, Dir: filepath.Join(s.options.Data, "temporal"),
+		Port: s.options.TemporalPort, UIPort: s.options.UIPort,
 		MetricsPort: s.options.MetricsPort, RenewAfter: s.options.TemporalRenewAfter, Logger: s.options.Logger,
 	})
 	if err != nil {

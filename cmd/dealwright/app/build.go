@@ -13,7 +13,7 @@ import (
 // linker sets it where Go itself does not ask git (make build).
 var committed string
 
-// NoBuild, as DEALWRIGHT_BUILD_ID, has a worker run without a build.
+// NoBuild as DEALWRIGHT_BUILD_ID has a worker run without a build.
 const NoBuild = "none"
 
 // build names the build of this worker to Temporal; empty where the binary does not know its own

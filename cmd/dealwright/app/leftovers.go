@@ -28,7 +28,8 @@ func (l leftovers) of(ref pipeline.Ref) workflows.Left {
 
 func leftoversOf[S pipeline.State[S]](ctx context.Context, store *postgres.Store, entities []S) (leftovers, error) {
 	l := leftovers{undelivered: map[pipeline.Stream]bool{}, followUps: map[pipeline.Stream][]activities.SignCustomerInput{}}
-	var all, signed []pipeline.Stream
+	all := make([]pipeline.Stream, 0, len(entities))
+	var signed []pipeline.Stream
 	for _, entity := range entities {
 		stream := entity.Ref().Stream()
 		all = append(all, stream)
@@ -87,7 +88,7 @@ func each[T any](ctx context.Context, r *recovery, all []T, start func(context.C
 		group.Go(func() error { return start(starting, one) })
 	}
 	if err := group.Wait(); err != nil {
-		return err //nolint:wrapcheck // it is start's, which says what it could not do
+		return err // it is start's, which says what it could not do
 	}
 	return ctx.Err()
 }

@@ -166,13 +166,13 @@ func (p *Process) RunWorker(ctx context.Context, ready func()) error {
 	if err != nil {
 		return err
 	}
-	documents := p.keeper()
+	files := p.keeper()
 	var w *worker.Worker
 	err = p.again(ctx, "start worker", func(ctx context.Context) error {
 		// A worker that failed to start cannot be started again, so each try has its own.
 		w = worker.New(worker.Config{
-			Client: p.client, Engine: p.engine, Store: p.store, Sender: sender, Fetcher: documents, Incoming: documents, Logger: p.log,
-			Contents: documents, Histories: workflows.NewHistories(p.client, p.namespace),
+			Client: p.client, Engine: p.engine, Store: p.store, Sender: sender, Fetcher: files, Incoming: files, Logger: p.log,
+			Contents: files, Histories: workflows.NewHistories(p.client, p.namespace),
 			KeepAttempts: p.cfg.KeepAttempts, KeepDeliveries: p.cfg.KeepDeliveries,
 			Versions: versions, BuildID: build,
 			KeepInbox: p.cfg.KeepInbox, KeepIdempotency: p.cfg.KeepIdempotency,
