@@ -100,15 +100,20 @@ func oldestHeld(webhookID string) string {
 // The lock on a webhook's health makes it take turns with EndDrain: either that sees the
 // deliveries, or this sees when the workflow will look again.
 func (s *Store) HandOver(ctx context.Context, deliveryIDs []int64) (wake []int64, err error) {
-	err = s.list(ctx, &wake, "hand deliveries over", handOver, pq.Array(deliveryIDs))
-	return wake, err
+	return pastConflicts(func() (wake []int64, err error) {
+		err = s.list(ctx, &wake, "hand deliveries over", handOver, pq.Array(deliveryIDs))
+		return wake, err
+	})
 }
 
 var handOver = `WITH health AS MATERIALIZED (
 		SELECT h.webhook_id, h.wakes_at, h.rest_until, h.paced_until FROM webhook_health h
 		WHERE h.webhook_id = ANY (ARRAY(SELECT webhook_id FROM deliveries WHERE id = ANY($1)))
 		ORDER BY h.webhook_id FOR SHARE
-	), moved AS (
+	), first AS MATERIALIZED (
+		SELECT stream, webhook_id, min(version) AS version FROM deliveries
+		WHERE id = ANY($1) AND status = 'pending' AND next_attempt_at IS NULL GROUP BY stream, webhook_id
+	), ahead AS (` + bringForward("first") + `), moved AS (
 		UPDATE deliveries d SET next_attempt_at = now() FROM health h
 		WHERE d.id = ANY($1) AND d.webhook_id = h.webhook_id AND d.status = 'pending' AND d.next_attempt_at IS NULL
 		RETURNING d.webhook_id

@@ -100,7 +100,7 @@ const operationalStream = ` LIKE ANY ('{webhook-%,document-%}') `
 // recordNotices is appendSQL without a projection. Nobody is told about itself, and a partner's
 // key only about its own webhooks; no other system's format has a name for such an event. The
 // deliveries are due at once: they have no entity that would send them.
-const recordNotices = `WITH turn AS MATERIALIZED (
+var recordNotices = `WITH turn AS MATERIALIZED (
 		SELECT pg_advisory_xact_lock($5::bigint)
 	), told AS MATERIALIZED (
 		SELECT t.id, t.version, t.payload, t.state
@@ -120,7 +120,9 @@ const recordNotices = `WITH turn AS MATERIALIZED (
 		  AND w.topic IS NULL AND w.id <> $9::bigint AND (k.role <> 'partner' OR w.key_id = subject.key_id)
 		  AND (SELECT count(*) FROM turn) > 0
 		ORDER BY w.id FOR SHARE OF w
-	), queued AS (
+	), first AS MATERIALIZED (
+		SELECT $3 AS stream, w.id AS webhook_id, (SELECT min(version) FROM told) AS version FROM subscribers w
+	), ahead AS (` + bringForward("first") + `), queued AS (
 		INSERT INTO deliveries (company_id, webhook_id, event_position, stream, version, status, next_attempt_at)
 		SELECT w.company_id, w.id, r.position, $3, r.version,
 			CASE WHEN w.active THEN 'pending' ELSE 'held' END, CASE WHEN w.active THEN now() END

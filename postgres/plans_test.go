@@ -147,6 +147,20 @@ func TestPlans(t *testing.T) {
 		{"EndDrain, ordered", 100, func() error { _, err := store.EndDrain(ctx, big.ordered, time.Time{}); return err }},
 		{"DueDeliveries, ordered", 4000, func() error { return read(store.DueDeliveries(ctx, big.ordered, 200)) }},
 		{"HandOver", 100, func() error { _, err := store.HandOver(ctx, []int64{5, 6, 7}); return err }},
+		{"HandOver, behind what the clock left ahead", 2000, func() error {
+			// 100 of one stream wait for an hour, and more than that of others do not.
+			var last []int64
+			err := d.DB.Select(&last, `WITH deep AS (
+					SELECT id, row_number() OVER (ORDER BY version) AS n FROM deliveries
+					WHERE webhook_id = $1 AND stream = 'proposal-1' AND status = 'pending' ORDER BY version LIMIT 101)
+				UPDATE deliveries d SET attempts_before = attempts, next_attempt_at = CASE WHEN n <= 100 THEN now() + interval '1 hour' END
+				FROM deep WHERE d.id = deep.id RETURNING CASE WHEN n = 101 THEN d.id ELSE 0 END`, big.ordered)
+			if err != nil {
+				return err
+			}
+			_, err = store.HandOver(ctx, last)
+			return err
+		}},
 		{"DueDeliveries, latest only", 6000, func() error { return read(store.DueDeliveries(ctx, big.latest, 200)) }},
 		{"DueDeliveries, resting", 100, func() error { _, err := store.DueDeliveries(ctx, big.resting, 200); return err }},
 		{"DueDeliveries, probing", 100, func() error { return read(store.DueDeliveries(ctx, big.probed, 200)) }},

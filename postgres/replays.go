@@ -401,7 +401,10 @@ func queuePicked(
 	err := tx.GetContext(ctx, &row, `WITH looked AS MATERIALIZED (`+s.looked()+`
 		), picked AS MATERIALIZED (
 			SELECT position FROM looked WHERE wanted ORDER BY position LIMIT $5
-		), queued AS (
+		), first AS MATERIALIZED (
+			SELECT e.stream, $8::bigint AS webhook_id, min(e.version) AS version
+			FROM picked JOIN events e ON e.company_id = $1 AND e.position = picked.position GROUP BY e.stream
+		), ahead AS (`+bringForward("first")+`), queued AS (
 			INSERT INTO deliveries AS d (company_id, webhook_id, event_position, stream, version, status, next_attempt_at)
 			SELECT e.company_id, $8::bigint, e.position, e.stream, e.version, 'pending', now()
 			FROM picked JOIN events e ON e.company_id = $1 AND e.position = picked.position
@@ -420,8 +423,9 @@ func queuePicked(
 }
 
 // sentAnew makes a delivery d due, its retry schedule from the start. What was acknowledged
-// before stays acknowledged.
-const sentAnew = `status = 'pending', next_attempt_at = now(), attempts_before = d.attempts`
+// before stays acknowledged. What waits for its first attempt keeps its place.
+const sentAnew = `status = 'pending', attempts_before = d.attempts, next_attempt_at = CASE
+	WHEN d.status = 'pending' AND d.attempts = d.attempts_before THEN least(d.next_attempt_at, now()) ELSE now() END`
 
 // notOnItsWay: its entity is about to send a delivery without a time, and one that is parked
 // will be due in its turn. To make either due would send it twice, or out of order.

@@ -26,7 +26,8 @@ func (s *Store) Resend(ctx context.Context, companyID, partnerKey, id int64) (pi
 		if !active[0] {
 			return pipeline.Errorf(pipeline.CodeConflict, "the delivery's webhook is not active; enable it first")
 		}
-		_, err = tx.ExecContext(ctx, `UPDATE deliveries d SET `+sentAnew+` WHERE d.id = $1 AND `+notOnItsWay, id)
+		_, err = tx.ExecContext(ctx, `WITH ahead AS (`+bringForward(`(SELECT stream, webhook_id, version FROM deliveries WHERE id = $1)`)+`)
+			UPDATE deliveries d SET `+sentAnew+` WHERE d.id = $1 AND `+notOnItsWay, id)
 		return err
 	})
 	if err != nil {

@@ -25,8 +25,8 @@ func (s *Store) SweepDeliveries(ctx context.Context, grace time.Duration, limit 
 	var strays []int64
 	err = s.page(ctx, &strays, "stray deliveries", `
 		WITH stray AS (
-			SELECT d.id FROM webhooks w CROSS JOIN LATERAL (
-				SELECT id FROM deliveries
+			SELECT d.id, d.stream, d.version, w.id AS webhook_id FROM webhooks w CROSS JOIN LATERAL (
+				SELECT id, stream, version FROM deliveries
 				WHERE webhook_id = w.id AND status = 'pending' AND next_attempt_at IS NULL
 				  AND created_at < now() - make_interval(secs => $1)
 				ORDER BY next_attempt_at, event_position LIMIT $2) d
@@ -37,7 +37,9 @@ func (s *Store) SweepDeliveries(ctx context.Context, grace time.Duration, limit 
 				WHERE webhook_id = w.id AND status = 'pending' AND next_attempt_at = 'infinity' AND NOT (`+behindAnother+`)
 				LIMIT $2) d
 			WHERE w.active
-		), handed_over AS (
+		), first AS MATERIALIZED (
+			SELECT stream, webhook_id, min(version) AS version FROM stray GROUP BY stream, webhook_id
+		), ahead AS (`+bringForward("first")+`), handed_over AS (
 			UPDATE deliveries SET next_attempt_at = now()
 			WHERE id = ANY (ARRAY(SELECT id FROM stray UNION ALL SELECT id FROM parked))
 			  AND status = 'pending' AND (next_attempt_at IS NULL OR next_attempt_at = 'infinity')

@@ -189,8 +189,8 @@ func fullBucket() fault {
 	}
 }
 
-// clockJump is as far as a clock moves whose time server was away. What fell due by a clock that was ahead is due by that time
-// still when the clock is back, so a jump delays retries by as much as it is wide.
+// clockJump is as far as a clock moves whose time server was away. What became due by a clock that was ahead, and that nothing of
+// its entity comes after, waits for as long as the jump was wide.
 const clockJump = 10 * time.Second
 
 // jumpedClock moves Postgres' clock ahead, and back.
@@ -202,9 +202,6 @@ func jumpedClock() fault {
 		impossible: func(c *Cluster) string {
 			if c.clock.library == "" {
 				return "not possible here: libfaketime is not installed"
-			}
-			if c.options.Short && len(c.options.Faults) == 0 {
-				return "not in the short form, unless it is asked for: a clock that goes back can put first attempts out of order"
 			}
 			return ""
 		},
