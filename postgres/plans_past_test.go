@@ -106,6 +106,7 @@ func plansOfThePast(t *testing.T, d database, store, api *postgres.Store, plans 
 				touched := plans.requireIndexed(t)
 				require.LessOrEqual(t, touched, float64(test.rows), plans)
 			}
+			t.Logf("touched %.0f rows", plans.requireIndexed(t))
 		})
 	}
 }

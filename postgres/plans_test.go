@@ -30,7 +30,7 @@ const rowsVariable = "DEALWRIGHT_TEST_ROWS"
 const usualRows = 100_000
 
 // bigTables are those that grow with the business; the others a query may read from end to end.
-var bigTables = []string{"events", "deliveries", "attempts", "customers", "proposals", "idempotency", "inbox", "documents", "connections"}
+var bigTables = []string{"events", "deliveries", "attempts", "customers", "proposals", "idempotency", "inbox", "documents", "connections", "data_keys"}
 
 // TestPlans runs every query of the package against big tables and looks at the plans that
 // Postgres really chose: none may read a big table from end to end, and none may touch more
@@ -275,6 +275,8 @@ func TestPlans(t *testing.T) {
 
 	t.Run("formats", func(t *testing.T) { plansOfFormats(t, d, store, plans) })
 	t.Run("providers", func(t *testing.T) { plansOfProviders(t, d, store, api, plans, rows) })
+	t.Run("recovery", func(t *testing.T) { plansOfRecovery(t, store, plans, rows) })
+	t.Run("erasure", func(t *testing.T) { plansOfErasure(t, d, store, plans) })
 	t.Run("past", func(t *testing.T) { plansOfThePast(t, d, store, api, plans, big) })
 
 	// These go over all that waits, on purpose; they must still not read what does not.

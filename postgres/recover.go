@@ -39,6 +39,7 @@ func (s *Store) OpenInbound(ctx context.Context, after int64, limit int) ([]int6
 
 // WaitingDocument names a document that is to be fetched.
 type WaitingDocument struct {
+	ID        int64  `db:"id"`
 	CompanyID int64  `db:"company_id"`
 	UUID      string `db:"uuid"`
 }
@@ -46,9 +47,8 @@ type WaitingDocument struct {
 // WaitingDocuments lists those that are to be fetched, after one of them.
 func (s *Store) WaitingDocuments(ctx context.Context, after WaitingDocument, limit int) ([]WaitingDocument, error) {
 	var found []WaitingDocument
-	err := s.page(ctx, &found, "documents", `SELECT company_id, uuid FROM documents
-		WHERE status = 'waiting' AND (company_id, uuid::text) > ($1, $2) ORDER BY company_id, uuid::text LIMIT $3`,
-		after.CompanyID, after.UUID, limit)
+	err := s.page(ctx, &found, "documents", `SELECT id, company_id, uuid FROM documents
+		WHERE status = 'waiting' AND id > $1 ORDER BY id LIMIT $2`, after.ID, limit)
 	return found, err
 }
 

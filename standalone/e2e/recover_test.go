@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -55,7 +56,10 @@ func TestTemporalIsLostAltogether(t *testing.T) {
 	partner := newReceiver(t)
 	var endpoint, files light
 	partner.on("/retried", endpoint.answer)
-	partner.on("/files/agreement.pdf", files.answer)
+	partner.on("/files/agreement.pdf", func(rw http.ResponseWriter, r *http.Request, n int) {
+		files.answer(rw, r, n)
+		_, _ = io.WriteString(rw, "%PDF-1.7 signed\n")
+	})
 	hanging := make(chan struct{})
 	partner.on("/hangs", scripts(hang(hanging), inTurn(http.StatusOK)))
 	well := w.webhook(t, partner.URL+"/well", nil)
@@ -80,7 +84,17 @@ func TestTemporalIsLostAltogether(t *testing.T) {
 	w.moved(t, stream, pipeline.TypeAppointmentSet, object{"starts_at": time.Now().UTC().Format(time.RFC3339)})
 	eventually(t, "a partner hangs", func() bool { return partner.open("/hangs") > 0 })
 	events := 16 // as above, and the customer whom the signature moves
-	eventually(t, "all is delivered but what waits", func() bool { return w.statuses(t, well)[pipeline.DeliveryDelivered] == events })
+	allDelivered := func() bool { return w.statuses(t, well)[pipeline.DeliveryDelivered] == events }
+	eventually(t, "all is delivered but what waits", allDelivered)
+
+	// Who is erased has no workflow any more, and gets none.
+	erased := w.customer(t)
+	w.proposal(t, erased.ID)
+	events += 2
+	eventually(t, "what happened to whom is erased next is delivered", allDelivered)
+	require.Equal(t, http.StatusCreated, w.post(t, pathOf(erased.Ref().Stream())+"/erase", nil).status)
+	events++
+	eventually(t, "and that", allDelivered)
 
 	// What the store has and no workflow knows of, as when all is killed right after a commit.
 	store := w.openStore(t, dir)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -198,7 +199,9 @@ func (r *recovery) company(ctx context.Context) error {
 	}, r.proposals)
 }
 
-// entityPages reads a company's list, the newest first, from where the recovery is.
+// entityPages reads a company's list, the newest first, from where the recovery is. Erased
+// customers and their proposals are left out: nothing can happen to them, and their workflows were
+// deleted on purpose. What is left to clean up after them, the sweep finds.
 func entityPages[S pipeline.State[S]](
 	ctx context.Context, r *recovery, read func(pipeline.Page) ([]S, error), use func(context.Context, []S, leftovers) error,
 ) error {
@@ -207,6 +210,8 @@ func entityPages[S pipeline.State[S]](
 		if err != nil || len(all) == 0 {
 			return err
 		}
+		before := all[len(all)-1].Ref().ID
+		all = slices.DeleteFunc(all, isErased[S])
 		left, err := leftoversOf(ctx, r.process.store, all)
 		if err != nil {
 			return err
@@ -214,9 +219,19 @@ func entityPages[S pipeline.State[S]](
 		if err := use(ctx, all, left); err != nil {
 			return err
 		}
-		r.at.before = all[len(all)-1].Ref().ID
+		r.at.before = before
 		fmt.Fprintf(r.progress, "%s; at %s\n", r.count, r.at)
 	}
+}
+
+func isErased[S pipeline.State[S]](entity S) bool {
+	switch e := any(entity).(type) {
+	case pipeline.Customer:
+		return e.Erased
+	case pipeline.Proposal:
+		return e.Erased
+	}
+	return false
 }
 
 func (r *recovery) customers(ctx context.Context, all []pipeline.Customer, left leftovers) error {
