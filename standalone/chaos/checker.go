@@ -139,7 +139,7 @@ func (c *check) index() {
 	}
 }
 
-func (c *check) breach(kind BreachKind, at time.Time, format string, args ...any) {
+func (c *check) breachf(kind BreachKind, at time.Time, format string, args ...any) {
 	c.found = append(c.found, breachf(kind, at, format, args...))
 }
 
@@ -151,17 +151,17 @@ func (c *check) acked() {
 		}
 		e, ok := c.store.byID[r.EventID]
 		if !ok {
-			c.breach(BreachLost, r.Answered, "%s #%d %s (%s)", r.Stream, r.Version, r.Type, r.EventID)
+			c.breachf(BreachLost, r.Answered, "%s #%d %s (%s)", r.Stream, r.Version, r.Type, r.EventID)
 			continue
 		}
 		if r.EventID != pipeline.EventID(r.Stream, r.Key) {
-			c.breach(BreachAnswer, r.Answered, "%s was answered to another key than it follows from", e)
+			c.breachf(BreachAnswer, r.Answered, "%s was answered to another key than it follows from", e)
 		}
 		if e.Stream != r.Stream || e.Version != r.Version || e.Type != r.Type || e.CompanyID != r.CompanyID {
-			c.breach(BreachAnswer, r.Answered, "%s was answered as %s #%d %s", e, r.Stream, r.Version, r.Type)
+			c.breachf(BreachAnswer, r.Answered, "%s was answered as %s #%d %s", e, r.Stream, r.Version, r.Type)
 		}
 		if told, ok := c.told[e.ID]; ok && !equalJSON(told.State, r.State) {
-			c.breach(BreachAnswer, r.Answered, "%s was answered with another state than the store has", e)
+			c.breachf(BreachAnswer, r.Answered, "%s was answered with another state than the store has", e)
 		}
 	}
 }
@@ -173,10 +173,10 @@ func (c *check) refused() {
 			continue
 		}
 		if e, ok := c.store.byID[pipeline.EventID(r.Stream, r.Key)]; ok {
-			c.breach(BreachTrace, r.Answered, "%s was refused", e)
+			c.breachf(BreachTrace, r.Answered, "%s was refused", e)
 		}
 		if c.store.keys[r.Key] {
-			c.breach(BreachTrace, r.Answered, "%s %s was refused, and its key is remembered", r.Stream, r.Type)
+			c.breachf(BreachTrace, r.Answered, "%s %s was refused, and its key is remembered", r.Stream, r.Type)
 		}
 	}
 }
@@ -186,7 +186,7 @@ func (c *check) accounted() {
 	seen, followed := map[string]bool{}, map[string]bool{}
 	for _, e := range c.store.events {
 		if seen[e.ID] {
-			c.breach(BreachDoubled, e.RecordedAt, "%s is there twice", e)
+			c.breachf(BreachDoubled, e.RecordedAt, "%s is there twice", e)
 		}
 		seen[e.ID] = true
 		if e.Type.Operational() {
@@ -197,11 +197,11 @@ func (c *check) accounted() {
 		}
 		what := c.origin(e)
 		if what == "" {
-			c.breach(BreachDoubled, e.RecordedAt, "%s was not asked for", e)
+			c.breachf(BreachDoubled, e.RecordedAt, "%s was not asked for", e)
 			continue
 		}
 		if followed[what] {
-			c.breach(BreachDoubled, e.RecordedAt, "%s follows from the same as another", e)
+			c.breachf(BreachDoubled, e.RecordedAt, "%s follows from the same as another", e)
 		}
 		followed[what] = true
 	}
@@ -242,7 +242,7 @@ func (c *check) followedUp() {
 		}
 		customer := pipeline.StreamOf(pipeline.KindCustomer, e.CustomerID.Int64)
 		if nothingToDo[customer] < e.Position && !c.wasSigned(customer, i) {
-			c.breach(BreachFollowUp, e.RecordedAt, "%s did not reach %s", e, customer)
+			c.breachf(BreachFollowUp, e.RecordedAt, "%s did not reach %s", e, customer)
 		}
 	}
 }
@@ -265,7 +265,7 @@ func (c *check) gapless() {
 	last := map[pipeline.Stream]int64{}
 	for _, e := range c.store.events {
 		if want := last[e.Stream] + 1; e.Version != want {
-			c.breach(BreachGap, e.RecordedAt, "%s, and #%d was to come", e, want)
+			c.breachf(BreachGap, e.RecordedAt, "%s, and #%d was to come", e, want)
 		}
 		last[e.Stream] = e.Version
 	}
@@ -297,17 +297,17 @@ func foldStream[S pipeline.State[S]](c *check, state S, events []pipeline.Event)
 			after, err = json.Marshal(state)
 		}
 		if err != nil {
-			c.breach(BreachFold, e.RecordedAt, "%s #%d cannot be applied: %v", e.Stream, e.Version, err)
+			c.breachf(BreachFold, e.RecordedAt, "%s #%d cannot be applied: %v", e.Stream, e.Version, err)
 			return
 		}
 		if !equalJSON(after, e.State) {
-			c.breach(BreachFold, e.RecordedAt, "the state after %s #%d", e.Stream, e.Version)
+			c.breachf(BreachFold, e.RecordedAt, "the state after %s #%d", e.Stream, e.Version)
 			return
 		}
 	}
 	last := events[len(events)-1]
 	if !equalJSON(after, c.store.projections[last.Stream]) {
-		c.breach(BreachFold, last.RecordedAt, "the projection of %s", last.Stream)
+		c.breachf(BreachFold, last.RecordedAt, "the projection of %s", last.Stream)
 	}
 }
 
@@ -325,15 +325,16 @@ func (c *check) delivered() {
 			continue // of before the run
 		}
 		e := c.store.byPosition[d.Position]
-		if rows[h.ID][d.Position]++; rows[h.ID][d.Position] > 1 {
-			c.breach(BreachDelivery, e.RecordedAt, "%s has a second one to %s", e, h.Name)
+		rows[h.ID][d.Position]++
+		if rows[h.ID][d.Position] > 1 {
+			c.breachf(BreachDelivery, e.RecordedAt, "%s has a second one to %s", e, h.Name)
 		}
 		c.checkDelivery(h, d, e)
 	}
 	for _, h := range c.hooks {
 		for _, e := range c.store.events {
 			if e.Position > c.store.begins[h.ID] && h.wants(c.event(e)) && rows[h.ID][e.Position] == 0 {
-				c.breach(BreachNoDelivery, e.RecordedAt, "%s to %s", e, h.Name)
+				c.breachf(BreachNoDelivery, e.RecordedAt, "%s to %s", e, h.Name)
 			}
 		}
 	}
@@ -342,15 +343,15 @@ func (c *check) delivered() {
 func (c *check) checkDelivery(h Subscription, d storedDelivery, e storedEvent) {
 	switch {
 	case e.CompanyID != h.CompanyID && e.ID != "":
-		c.breach(BreachForeign, e.RecordedAt, "%s has a delivery to %s of company %d", e, h.Name, h.CompanyID)
+		c.breachf(BreachForeign, e.RecordedAt, "%s has a delivery to %s of company %d", e, h.Name, h.CompanyID)
 	case e.ID == "" || !h.wants(c.event(e)) || d.Stream != e.Stream || d.Version != e.Version:
-		c.breach(BreachDelivery, e.RecordedAt, "%d to %s is for %s #%d, which it does not want or which is not there",
+		c.breachf(BreachDelivery, e.RecordedAt, "%d to %s is for %s #%d, which it does not want or which is not there",
 			d.ID, h.Name, d.Stream, d.Version)
 	case d.Status != pipeline.DeliveryDelivered:
-		c.breach(BreachUnsent, e.RecordedAt, "%s to %s is %s", e, h.Name, d.Status)
+		c.breachf(BreachUnsent, e.RecordedAt, "%s to %s is %s", e, h.Name, d.Status)
 	default:
 		if _, ok := c.taken[message{h.ID, e.ID}]; !ok {
-			c.breach(BreachNotReceived, e.RecordedAt, "%s at %s", e, h.Name)
+			c.breachf(BreachNotReceived, e.RecordedAt, "%s at %s", e, h.Name)
 		}
 	}
 }
@@ -374,13 +375,13 @@ func (c *check) received() {
 		e, ok := c.store.byID[r.EventID]
 		switch {
 		case !ok:
-			c.breach(BreachMessage, r.At, "%s got %s, which is not in the store", h.Name, r.EventID)
+			c.breachf(BreachMessage, r.At, "%s got %s, which is not in the store", h.Name, r.EventID)
 		case e.CompanyID != h.CompanyID || r.CompanyID != h.CompanyID:
-			c.breach(BreachForeign, r.At, "%s got %s of company %d", h.Name, e, e.CompanyID)
+			c.breachf(BreachForeign, r.At, "%s got %s of company %d", h.Name, e, e.CompanyID)
 		case r.MessageID != r.EventID:
-			c.breach(BreachMessage, r.At, "%s got %s under the id %s", h.Name, e, r.MessageID)
+			c.breachf(BreachMessage, r.At, "%s got %s under the id %s", h.Name, e, r.MessageID)
 		case r.Stream != e.Stream || r.Version != e.Version || r.Position != e.Position || r.Type != e.Type:
-			c.breach(BreachMessage, r.At, "%s got %s as %s #%d %s at %d", h.Name, e, r.Stream, r.Version, r.Type, r.Position)
+			c.breachf(BreachMessage, r.At, "%s got %s as %s #%d %s at %d", h.Name, e, r.Stream, r.Version, r.Type, r.Position)
 		}
 	}
 }
@@ -402,7 +403,7 @@ func (c *check) inOrder() {
 		}
 		seen[m] = true
 		if r.Version < highest[l] {
-			c.breach(BreachOrder, r.At, "webhook %d got %s #%d after #%d", r.WebhookID, r.Stream, r.Version, highest[l])
+			c.breachf(BreachOrder, r.At, "webhook %d got %s #%d after #%d", r.WebhookID, r.Stream, r.Version, highest[l])
 		}
 		highest[l] = max(highest[l], r.Version)
 	}
@@ -436,7 +437,7 @@ func (c *check) notOvertaken(h Subscription) {
 			answers = answers[1:]
 		}
 		if earlier := before[r.EventID]; earlier != "" && !taken[earlier] {
-			c.breach(BreachOvertaken, r.At, "%s got %s #%d before it had taken the event before", h.Name, r.Stream, r.Version)
+			c.breachf(BreachOvertaken, r.At, "%s got %s #%d before it had taken the event before", h.Name, r.Stream, r.Version)
 		}
 	}
 }
@@ -459,10 +460,10 @@ func (c *check) inTime() {
 				from = latest(from, c.mended)
 			}
 			if late := at.Sub(from); late > deadline {
-				c.breach(BreachLate, asked, "%s had %s %s after all was whole again", h.Name, e, late.Round(time.Millisecond))
+				c.breachf(BreachLate, asked, "%s had %s %s after all was whole again", h.Name, e, late.Round(time.Millisecond))
 			}
 			if h.Steady && at.Sub(asked) > deadline && !c.disturbed(asked, at) {
-				c.breach(BreachStalled, asked, "%s waited %s for %s", h.Name, at.Sub(asked).Round(time.Millisecond), e)
+				c.breachf(BreachStalled, asked, "%s waited %s for %s", h.Name, at.Sub(asked).Round(time.Millisecond), e)
 			}
 		}
 	}
@@ -499,20 +500,20 @@ func (c *check) feedsWhole() {
 		told := map[int64]bool{}
 		for _, e := range events {
 			if e.Position <= last {
-				c.breach(BreachFeed, e.RecordedAt, "%s #%d at %d came after %d", e.Stream, e.Version, e.Position, last)
+				c.breachf(BreachFeed, e.RecordedAt, "%s #%d at %d came after %d", e.Stream, e.Version, e.Position, last)
 			}
 			last = e.Position
 			told[e.Position] = true
 			switch kept, ok := c.store.byPosition[e.Position]; {
 			case e.CompanyID != company:
-				c.breach(BreachForeign, e.RecordedAt, "the feed of company %d has %s of company %d", company, e.Stream, e.CompanyID)
+				c.breachf(BreachForeign, e.RecordedAt, "the feed of company %d has %s of company %d", company, e.Stream, e.CompanyID)
 			case !ok || kept.ID != e.ID || kept.Stream != e.Stream || kept.Version != e.Version:
-				c.breach(BreachFeed, e.RecordedAt, "%s #%d at %d is not what the store has there", e.Stream, e.Version, e.Position)
+				c.breachf(BreachFeed, e.RecordedAt, "%s #%d at %d is not what the store has there", e.Stream, e.Version, e.Position)
 			}
 		}
 		for _, e := range c.store.events {
 			if e.CompanyID == company && !told[e.Position] {
-				c.breach(BreachFeed, e.RecordedAt, "%s at %d was skipped", e, e.Position)
+				c.breachf(BreachFeed, e.RecordedAt, "%s at %d was skipped", e, e.Position)
 			}
 		}
 	}

@@ -53,7 +53,8 @@ func TestOnAQuietDayTheCheckerFindsNothing(t *testing.T) {
 // startStack is everything in this process, with two workers.
 func startStack(t *testing.T) *stack.Stack {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "dealwright-chaos-test-") // Postgres' own account cannot enter those of t.TempDir
+	//nolint:usetesting // Postgres' own account cannot enter those of t.TempDir
+	dir, err := os.MkdirTemp("", "dealwright-chaos-test-")
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
 	require.NoError(t, os.Chmod(dir, 0o755))

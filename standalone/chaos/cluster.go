@@ -64,7 +64,7 @@ func StartCluster(ctx context.Context, o Options) (*Cluster, error) {
 	c := &Cluster{options: o, folder: folder, proxies: &proxies{}, engine: map[string]*process{}}
 	if err := c.start(ctx); err != nil {
 		err = fmt.Errorf("start the cluster (its logs are in %s): %w", c.Logs(), err)
-		return nil, errors.Join(err, c.Stop(), c.Remove(true)) //nolint:contextcheck // it has to end
+		return nil, errors.Join(err, c.Stop(), c.Remove(true))
 	}
 	return c, nil
 }
@@ -93,7 +93,7 @@ func (c *Cluster) start(ctx context.Context) (err error) {
 	if err := c.startPostgres(ctx, doorAddress); err != nil {
 		return err
 	}
-	if err := c.startTemporal(temporalAddress); err != nil {
+	if err := c.startTemporal(temporalAddress); err != nil { //nolint:contextcheck // a process outlives the start
 		return err
 	}
 	if c.bucket, err = makeBucket(c.folder); err != nil {
@@ -107,7 +107,7 @@ func (c *Cluster) start(ctx context.Context) (err error) {
 		if err != nil {
 			return err
 		}
-		if err := c.startEngine(name, toPG, toTemp, next); err != nil {
+		if err := c.startEngine(name, toPG, toTemp, next); err != nil { //nolint:contextcheck // as above
 			return err
 		}
 	}
@@ -271,8 +271,10 @@ func (c *Cluster) Healthy(ctx context.Context) error {
 
 // check says what is not ready.
 func (c *Cluster) check(ctx context.Context) error {
-	all := []error{c.db.PingContext(ctx)}
-	for _, p := range c.processes() {
+	processes := c.processes()
+	all := make([]error, 0, 1+len(processes)+len(c.apis))
+	all = append(all, c.db.PingContext(ctx))
+	for _, p := range processes {
 		all = append(all, p.check())
 	}
 	for _, api := range c.apis {

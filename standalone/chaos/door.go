@@ -59,5 +59,8 @@ func (d *door) connect(outside net.Conn) {
 func (d *door) close() error {
 	err := d.listener.Close()
 	d.serving.Wait()
-	return err
+	if err != nil {
+		return fmt.Errorf("close the door to postgres: %w", err)
+	}
+	return nil
 }

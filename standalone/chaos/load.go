@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	mathrand "math/rand/v2"
 	"net/http"
 	"strings"
@@ -193,9 +194,7 @@ func (l *Load) subscribe(ctx context.Context, c *client, p *party, h *hook) erro
 	body := map[string]any{
 		"url": l.receivers.urlOf(partner), "events": h.Patterns, "description": h.Name, "retry_schedule": patientSchedule(),
 	}
-	for name, value := range h.settings {
-		body[name] = value
-	}
+	maps.Copy(body, h.settings)
 	var made struct {
 		ID        int64  `json:"id"`
 		CompanyID int64  `json:"company_id"`
@@ -321,8 +320,9 @@ func (l *Load) unread(ctx context.Context, db *sqlx.DB) (string, error) {
 func (l *Load) read(ctx context.Context, p *party) {
 	c := newClient(l.target.APIs, p.key, 1)
 	defer c.close()
-	var types []string
-	for _, entry := range append(pipeline.Catalogue(), pipeline.Notices()...) {
+	entries := append(pipeline.Catalogue(), pipeline.Notices()...)
+	types := make([]string, 0, len(entries))
+	for _, entry := range entries {
 		types = append(types, string(entry.Type))
 	}
 	c.follow(ctx, strings.Join(types, ","), func(_ int64, events []pipeline.Event) { l.ledger.noteFeed(p.id, events) })

@@ -122,7 +122,10 @@ func (s *process) signal(signal syscall.Signal) error {
 	if s.pid == 0 {
 		return fmt.Errorf("%s is away", s.name)
 	}
-	return syscall.Kill(s.pid, signal)
+	if err := syscall.Kill(s.pid, signal); err != nil {
+		return fmt.Errorf("send %s to %s: %w", signal, s.name, err)
+	}
+	return nil
 }
 
 // startedAfter tells whether a run of it that began after a moment is there.

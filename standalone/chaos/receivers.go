@@ -51,8 +51,6 @@ type temper struct {
 	period, down time.Duration
 }
 
-func (t temper) steady() bool { return t == temper{} }
-
 const (
 	partnerPath  = "/partner/"
 	documentPath = "/documents/"
@@ -238,7 +236,7 @@ func reset(w http.ResponseWriter) int {
 func serveDocument(w http.ResponseWriter, req *http.Request) {
 	w.Header().Set("Content-Type", "application/pdf")
 	const times = 1000
-	_, _ = io.WriteString(w, strings.Repeat(req.PathValue("name")+"\n", times))
+	_, _ = io.WriteString(w, strings.Repeat(req.PathValue("name")+"\n", times)) //nolint:gosec // no page: it is said to be a PDF
 }
 
 // pause waits, for as long as somebody waits for it.

@@ -37,7 +37,7 @@ func run(ctx context.Context, o Options, out io.Writer) (err error) {
 	}
 	r := &runner{options: o, cluster: c, load: load}
 	err = r.run(ctx)
-	if err := errors.Join(err, load.Close()); err != nil { //nolint:contextcheck // it ends what has a context of its own
+	if err := errors.Join(err, load.Close()); err != nil {
 		return err
 	}
 	if err := r.print(out); err != nil {
@@ -56,7 +56,6 @@ type runner struct {
 	load    *Load
 	windows []Window
 	found   []Breach // by us, not by the checker
-	settled time.Duration
 	report  Report
 }
 
@@ -66,7 +65,7 @@ func (r *runner) run(ctx context.Context) error {
 		return errors.Join(err, r.stopLoad(ctx))
 	}
 	if err := r.stopLoad(ctx); err != nil {
-		r.breach(BreachRefusal, "%v", err)
+		r.breachf(BreachRefusal, "%v", err)
 	}
 	db, err := sqlx.Open("postgres", r.cluster.DatabaseURL())
 	if err != nil {
@@ -80,13 +79,13 @@ func (r *runner) run(ctx context.Context) error {
 		return fmt.Errorf("check: %w", err)
 	}
 	for _, end := range r.cluster.Surprises() {
-		r.breach(BreachEnded, "%s", end)
+		r.breachf(BreachEnded, "%s", end)
 	}
 	r.report.Breaches = append(r.report.Breaches, r.found...)
 	return nil
 }
 
-func (r *runner) breach(kind BreachKind, format string, args ...any) {
+func (r *runner) breachf(kind BreachKind, format string, args ...any) {
 	r.found = append(r.found, breachf(kind, time.Now(), format, args...))
 }
 
@@ -158,7 +157,7 @@ func (r *runner) recover(ctx context.Context, f fault) error {
 		return ctx.Err()
 	}
 	if err != nil {
-		r.breach(BreachNotBack, "%s after %s (%s): %v", healthPatience, f.name, f.what, err)
+		r.breachf(BreachNotBack, "%s after %s (%s): %v", healthPatience, f.name, f.what, err)
 	}
 	return nil
 }
@@ -178,10 +177,10 @@ func (r *runner) settle(ctx context.Context, db *sqlx.DB) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		r.breach(BreachUnsent, "%v", err)
+		r.breachf(BreachUnsent, "%v", err)
 	}
 	if err := r.cluster.check(ctx); err != nil {
-		r.breach(BreachNotBack, "at the end: %v", err)
+		r.breachf(BreachNotBack, "at the end: %v", err)
 	}
 	return nil
 }

@@ -59,12 +59,11 @@ func (c *Cluster) pausePostgres(ctx context.Context) (family []int, err error) {
 	if err := signalPostgres(postmaster, stopSignal); err != nil {
 		return nil, err
 	}
-	children, err := childrenOf(ctx, postmaster)
-	family = append(children, postmaster)
-	for _, pid := range children {
+	family, err = childrenOf(ctx, postmaster)
+	for _, pid := range family {
 		_ = syscall.Kill(pid, stopSignal) // it may just have ended
 	}
-	return family, err
+	return append(family, postmaster), err
 }
 
 func (*Cluster) resumePostgres(family []int) error {

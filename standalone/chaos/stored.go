@@ -51,24 +51,27 @@ type storedDelivery struct {
 	Status    pipeline.DeliveryStatus `db:"status"`
 }
 
+// reading fills a slice with the rows of a query.
+type reading func(ctx context.Context, rows any, query string, args ...any) error
+
 func readStore(ctx context.Context, db *sqlx.DB, companies []int64) (stored, error) {
 	s := stored{
 		byID: map[string]storedEvent{}, byPosition: map[int64]storedEvent{},
 		projections: map[pipeline.Stream]json.RawMessage{}, begins: map[int64]int64{}, keys: map[string]bool{},
 	}
-	for what, read := range map[string]func(context.Context, *sqlx.DB, any) error{
+	for what, read := range map[string]func(context.Context, reading, any) error{
 		"events": s.readEvents, "deliveries": s.readDeliveries, "projections": s.readProjections,
 		"webhooks": s.readWebhooks, "idempotency keys": s.readKeys,
 	} {
-		if err := read(ctx, db, pq.Array(companies)); err != nil {
+		if err := read(ctx, db.SelectContext, pq.Array(companies)); err != nil {
 			return s, fmt.Errorf("read %s: %w", what, err)
 		}
 	}
 	return s, nil
 }
 
-func (s *stored) readEvents(ctx context.Context, db *sqlx.DB, companies any) error {
-	err := db.SelectContext(ctx, &s.events, `SELECT position, id, type, stream, version, company_id, customer_id,
+func (s *stored) readEvents(ctx context.Context, read reading, companies any) error {
+	err := read(ctx, &s.events, `SELECT position, id, type, stream, version, company_id, customer_id,
 			coalesce(cause ->> 'event_id', '') AS cause_id, recorded_at
 		FROM events WHERE company_id = ANY($1) ORDER BY position`, companies)
 	for _, e := range s.events {
@@ -77,17 +80,17 @@ func (s *stored) readEvents(ctx context.Context, db *sqlx.DB, companies any) err
 	return err
 }
 
-func (s *stored) readDeliveries(ctx context.Context, db *sqlx.DB, companies any) error {
-	return db.SelectContext(ctx, &s.deliveries, `SELECT id, webhook_id, company_id, event_position, stream, version, status
+func (s *stored) readDeliveries(ctx context.Context, read reading, companies any) error {
+	return read(ctx, &s.deliveries, `SELECT id, webhook_id, company_id, event_position, stream, version, status
 		FROM deliveries WHERE company_id = ANY($1) ORDER BY id`, companies)
 }
 
-func (s *stored) readProjections(ctx context.Context, db *sqlx.DB, companies any) error {
+func (s *stored) readProjections(ctx context.Context, read reading, companies any) error {
 	var rows []struct {
 		Stream pipeline.Stream `db:"stream"`
 		State  []byte          `db:"state"`
 	}
-	err := db.SelectContext(ctx, &rows, `
+	err := read(ctx, &rows, `
 		SELECT 'customer-' || id AS stream, state FROM customers WHERE company_id = ANY($1)
 		UNION ALL SELECT 'proposal-' || id, state FROM proposals WHERE company_id = ANY($1)`, companies)
 	for _, r := range rows {
@@ -96,12 +99,12 @@ func (s *stored) readProjections(ctx context.Context, db *sqlx.DB, companies any
 	return err
 }
 
-func (s *stored) readWebhooks(ctx context.Context, db *sqlx.DB, companies any) error {
+func (s *stored) readWebhooks(ctx context.Context, read reading, companies any) error {
 	var rows []struct {
 		ID   int64 `db:"id"`
 		From int64 `db:"from_position"`
 	}
-	err := db.SelectContext(ctx, &rows, `SELECT id, from_position FROM webhooks WHERE company_id = ANY($1)`, companies)
+	err := read(ctx, &rows, `SELECT id, from_position FROM webhooks WHERE company_id = ANY($1)`, companies)
 	for _, r := range rows {
 		s.begins[r.ID] = r.From
 	}
@@ -110,9 +113,9 @@ func (s *stored) readWebhooks(ctx context.Context, db *sqlx.DB, companies any) e
 
 // readKeys: a key for which no more than an id was reserved has led to nothing; the id is kept for the
 // same request, which may be legal later.
-func (s *stored) readKeys(ctx context.Context, db *sqlx.DB, companies any) error {
+func (s *stored) readKeys(ctx context.Context, read reading, companies any) error {
 	var keys []string
-	err := db.SelectContext(ctx, &keys, `SELECT key FROM idempotency
+	err := read(ctx, &keys, `SELECT key FROM idempotency
 		WHERE company_id = ANY($1) AND (event_id IS NOT NULL OR answer IS NOT NULL)`, companies)
 	for _, k := range keys {
 		s.keys[k] = true

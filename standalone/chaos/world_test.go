@@ -37,7 +37,8 @@ var began = time.Date(2026, time.November, 21, 12, 0, 0, 0, time.UTC)
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "dealwright-chaos-test-") // Postgres' own account cannot enter those of t.TempDir
+	//nolint:usetesting // Postgres' own account cannot enter those of t.TempDir
+	dir, err := os.MkdirTemp("", "dealwright-chaos-test-")
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
 	w := &world{name: "world", ledger: NewLedger()}
@@ -114,7 +115,8 @@ func (w *world) populate(t *testing.T) {
 	statuses := pipeline.DefaultStatuses()
 	signed, _ := statuses.Name(pipeline.StatusSigned)
 	c := begun(t, s, pipeline.NewCustomer(1, 1), pipeline.TypeCustomerCreated, person())
-	p := begun(t, s, pipeline.NewProposal(1, 1, 1), pipeline.TypeProposalRequested, pipeline.ProposalDetails{UUID: uuidOf(2), CustomerUUID: uuidOf(1)})
+	p := begun(t, s, pipeline.NewProposal(1, 1, 1), pipeline.TypeProposalRequested,
+		pipeline.ProposalDetails{UUID: uuidOf(2), CustomerUUID: uuidOf(1)})
 	var cause pipeline.Cause
 	for _, step := range way[1:6] { // sent, selected, and the contract up to its signature
 		var e pipeline.Event
@@ -168,7 +170,9 @@ func begun[S pipeline.State[S]](t *testing.T, s *scribe, fresh S, first pipeline
 }
 
 // happened records an event, and the request that asked for it unless it has a cause.
-func happened[S pipeline.State[S]](t *testing.T, s *scribe, state S, what pipeline.EventType, data any, cause pipeline.Cause) (pipeline.Event, S) {
+func happened[S pipeline.State[S]](
+	t *testing.T, s *scribe, state S, what pipeline.EventType, data any, cause pipeline.Cause,
+) (pipeline.Event, S) {
 	t.Helper()
 	cmd, err := pipeline.NewCommand(what, data, pipeline.Actor{}, cause)
 	require.NoError(t, err)

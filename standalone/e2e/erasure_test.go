@@ -18,16 +18,16 @@ import (
 const forgotten = "Wilhelmina"
 
 // erasable is a customer with a deal and a signed document, of which everything is personal.
-func (c company) erasable(t *testing.T, provider *sighten) (pipeline.Stream, pipeline.Stream) {
+func (c company) erasable(t *testing.T, provider *sighten) (customer, proposal pipeline.Stream) {
 	t.Helper()
-	customer := want[pipeline.Customer](t, c.post(t, "/v1/customers", object{
+	customer = want[pipeline.Customer](t, c.post(t, "/v1/customers", object{
 		"name": forgotten + " Doe", "email": forgotten + "@example.com", "phone": forgotten, "address": object{"street": forgotten},
 		"attributes": object{"pet": forgotten},
 	}), http.StatusCreated).Ref().Stream()
 	c.walk(t, customer, step{pipeline.TypeCustomerUpdated, object{"name": forgotten + " Roe"}},
 		step{pipeline.TypeAppointmentSet, object{"starts_at": "2026-11-24T10:00:00Z", "notes": forgotten}},
 		step{pipeline.TypeSMSSent, object{"to": forgotten, "body": forgotten}})
-	proposal := want[pipeline.Proposal](t, c.post(t, pathOf(customer)+"/proposals", object{
+	proposal = want[pipeline.Proposal](t, c.post(t, pathOf(customer)+"/proposals", object{
 		"nickname": forgotten, "site_address": forgotten, "system": object{"roof": forgotten},
 	}), http.StatusCreated).Ref().Stream()
 	c.walk(t, proposal, step{pipeline.TypeProposalSent, nil}, step{pipeline.TypeProposalSelected, nil},

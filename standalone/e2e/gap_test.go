@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"net/http"
 	"testing"
 	"time"
@@ -33,7 +32,7 @@ type gapTest struct {
 // TestAWorkerIsKilledInAGap kills a worker, as kill -9 does, between something that it has done
 // and Temporal or the store hearing of it, and has another one go on.
 //
-//nolint:tparallel,paralleltest // there is one worker at a time
+//nolint:paralleltest // there is one worker at a time
 func TestAWorkerIsKilledInAGap(t *testing.T) {
 	t.Parallel()
 	e := ownEngineWith(t, func(o *stack.Options) { o.NoWorker = true })
@@ -111,6 +110,7 @@ func (g *gapTest) recorded(t *testing.T, events int) {
 }
 
 func (g *gapTest) afterTheFirstEvent(t *testing.T) {
+	t.Helper()
 	h := g.webhook(t, g.partner.URL+"/", nil)
 	g.worker.arm(t, gapRecorded)
 	r := g.begin("/v1/customers", newCustomer(), "first")
@@ -124,6 +124,7 @@ func (g *gapTest) afterTheFirstEvent(t *testing.T) {
 }
 
 func (g *gapTest) afterAnEvent(t *testing.T) {
+	t.Helper()
 	h := g.webhook(t, g.partner.URL+"/", nil)
 	stream := g.customer(t).Ref().Stream()
 	g.allAre(t, h, pipeline.DeliveryDelivered, 1)
@@ -196,6 +197,7 @@ func (g *gapTest) repeated(t *testing.T, path string, e pipeline.Event, n int) {
 }
 
 func (g *gapTest) afterAnAnswer(t *testing.T) {
+	t.Helper()
 	h := g.webhook(t, g.partner.URL+"/", object{"events": []string{"email.sent"}})
 	stream := g.customer(t).Ref().Stream()
 	answers := make(chan struct{})
@@ -216,6 +218,7 @@ func (g *gapTest) afterAnAnswer(t *testing.T) {
 }
 
 func (g *gapTest) betweenTwoWebhooks(t *testing.T) {
+	t.Helper()
 	first := g.webhook(t, g.partner.URL+"/first", object{"events": []string{"email.sent"}})
 	second := g.webhook(t, g.partner.URL+"/second", object{"events": []string{"email.sent"}})
 	stream := g.customer(t).Ref().Stream()
@@ -238,6 +241,7 @@ func (g *gapTest) betweenTwoWebhooks(t *testing.T) {
 }
 
 func (g *gapTest) afterTheAttempts(t *testing.T) {
+	t.Helper()
 	h := g.webhook(t, g.partner.URL+"/", object{"events": []string{"email.sent"}})
 	stream := g.customer(t).Ref().Stream()
 	g.settled(t, string(stream))
@@ -252,6 +256,7 @@ func (g *gapTest) afterTheAttempts(t *testing.T) {
 }
 
 func (g *gapTest) afterALaterAnswer(t *testing.T) {
+	t.Helper()
 	h := g.webhook(t, g.partner.URL+"/", object{"events": []string{"email.sent"}})
 	stream := g.customer(t).Ref().Stream()
 	answers := make(chan struct{})
@@ -293,6 +298,7 @@ func (e *engine) settledOr(t *testing.T, workflowID string, other func() bool) {
 }
 
 func (g *gapTest) whileRenewing(t *testing.T) {
+	t.Helper()
 	h := g.webhook(t, g.partner.URL+"/", nil)
 	stream := g.customer(t).Ref().Stream()
 	events := g.renewing(t, stream)
@@ -301,6 +307,7 @@ func (g *gapTest) whileRenewing(t *testing.T) {
 }
 
 func (g *gapTest) updateWhileRenewing(t *testing.T) {
+	t.Helper()
 	h := g.webhook(t, g.partner.URL+"/", nil)
 	stream := g.customer(t).Ref().Stream()
 	events := g.renewing(t, stream)
@@ -333,5 +340,5 @@ func (g *gapTest) continued(t *testing.T, h hook, stream pipeline.Stream, r *req
 	eventually(t, "there is another run", func() bool { return len(g.runs(t, stream)) > 1 })
 	g.allAre(t, h, pipeline.DeliveryDelivered, events)
 	require.Equal(t, upTo(events), g.partner.firstOf("/", stream))
-	require.Equal(t, events, g.partner.count("/"), fmt.Sprintf("nobody is told twice of %s", stream))
+	require.Equal(t, events, g.partner.count("/"), "nobody is told twice of %s", stream)
 }

@@ -52,7 +52,7 @@ func beGapWorker() error {
 		return err
 	}
 	go g.listen(os.Stdin)
-	return process.RunWorker(context.Background(), func() { fmt.Println("ready") })
+	return process.RunWorker(context.Background(), func() { tell("ready") })
 }
 
 // gaps are where a worker stands still.
@@ -66,19 +66,22 @@ func (g *gaps) listen(orders io.Reader) {
 	for lines.Scan() {
 		if gap, found := strings.CutPrefix(lines.Text(), "arm "); found {
 			g.armed.Store(gap)
-			fmt.Println("armed")
+			tell("armed")
 			continue
 		}
 		g.passed <- struct{}{}
 	}
-	os.Exit(1) // the test has gone
+	os.Exit(1) //nolint:revive // the test has gone, and this process is there for it alone
 }
+
+// tell the test, which reads what this process prints.
+func tell(line string) { _, _ = io.WriteString(os.Stdout, line+"\n") }
 
 func (g *gaps) intercept(
 	ctx context.Context, method string, request, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption,
 ) error {
 	if gap := gapBefore(request); gap != "" && g.armed.CompareAndSwap(gap, "") {
-		fmt.Println("at", gap)
+		tell("at " + gap)
 		<-g.passed
 	}
 	return invoke(ctx, method, request, reply, conn, options...)

@@ -33,7 +33,8 @@ func previousRelease() string {
 func buildOf(t *testing.T, ref string) string {
 	t.Helper()
 	dir := newFolder(t)
-	script := fmt.Sprintf(`git -C "$(git rev-parse --show-toplevel)" archive %q | tar -x -C %q && cd %q && go build -buildvcs=false -o old ./cmd/dealwright`, ref, dir, dir)
+	script := fmt.Sprintf(`git -C "$(git rev-parse --show-toplevel)" archive %q | tar -x -C %q
+		cd %q && go build -buildvcs=false -o old ./cmd/dealwright`, ref, dir, dir)
 	out, err := exec.Command("sh", "-ec", script).CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	return filepath.Join(dir, "old")

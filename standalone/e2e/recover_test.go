@@ -22,9 +22,8 @@ type wiped struct {
 	company
 	*process
 
-	dir      string
-	env      []string // of tools that work on it
-	temporal client.Client
+	dir string
+	env []string // of tools that work on it
 }
 
 func (w *wiped) start(t *testing.T) {
@@ -69,7 +68,10 @@ func TestTemporalIsLostAltogether(t *testing.T) {
 	// Two deals before the signature, one of them beyond it, and a customer with a past.
 	customer := w.customer(t)
 	stream := customer.Ref().Stream()
-	toSign := []step{{pipeline.TypeProposalSent, nil}, {pipeline.TypeProposalSelected, nil}, {pipeline.TypeContractRequested, nil}, {pipeline.TypeContractSent, nil}}
+	toSign := []step{
+		{pipeline.TypeProposalSent, nil}, {pipeline.TypeProposalSelected, nil},
+		{pipeline.TypeContractRequested, nil}, {pipeline.TypeContractSent, nil},
+	}
 	open := w.proposal(t, customer.ID)
 	deal := open.Ref().Stream()
 	w.walk(t, deal, toSign...)

@@ -79,7 +79,7 @@ func (s *Stack) startPostgres(ctx context.Context) error {
 		s.postgres = server
 		s.options.App.DatabaseURL = server.URL()
 	}
-	return postgres.MigrateUp(s.options.App.DatabaseURL)
+	return postgres.MigrateUp(s.options.App.DatabaseURL) //nolint:contextcheck // migrations are not left half-way
 }
 
 func (s *Stack) startTemporal(ctx context.Context) error {

@@ -212,6 +212,12 @@ func TestUIAndMetricsAnswer(t *testing.T) {
 	}
 }
 
+// reply is what the codec endpoint answers, and the origin whose pages may read it.
+type reply struct {
+	status        int
+	allowed, text string
+}
+
 // The UI's pages, and no others, may have payloads decoded.
 func TestTheUIsCodec(t *testing.T) {
 	t.Parallel()
@@ -220,7 +226,11 @@ func TestTheUIsCodec(t *testing.T) {
 	browser := http.Client{Timeout: patience}
 	response, err := browser.Get(server.UIURL() + "/api/v1/settings")
 	require.NoError(t, err)
-	var settings struct{ Codec struct{ Endpoint string } }
+	var settings struct {
+		Codec struct {
+			Endpoint string `json:"Endpoint"`
+		} `json:"Codec"`
+	}
 	require.NoError(t, json.NewDecoder(response.Body).Decode(&settings))
 	require.NoError(t, response.Body.Close())
 	endpoint := settings.Codec.Endpoint
@@ -230,37 +240,37 @@ func TestTheUIsCodec(t *testing.T) {
 	require.NoError(t, err)
 	body, err := protojson.Marshal(sealed)
 	require.NoError(t, err)
-	ask := func(method, path, origin, host, body string) *http.Response {
+	ask := func(method, path, origin, host, body string) reply {
 		request, err := http.NewRequestWithContext(t.Context(), method, endpoint+path, strings.NewReader(body))
 		require.NoError(t, err)
 		request.Header.Set("Origin", origin)
 		request.Host = host
 		response, err := browser.Do(request)
 		require.NoError(t, err)
-		t.Cleanup(func() { require.NoError(t, response.Body.Close()) })
-		return response
+		text, err := io.ReadAll(response.Body)
+		require.NoError(t, err)
+		require.NoError(t, response.Body.Close())
+		return reply{status: response.StatusCode, allowed: response.Header.Get("Access-Control-Allow-Origin"), text: string(text)}
 	}
 	_, port, _ := strings.Cut(strings.TrimPrefix(server.UIURL(), "http://"), ":")
 	for _, origin := range []string{server.UIURL(), "http://localhost:" + port} {
-		require.Equal(t, http.StatusNoContent, ask(http.MethodOptions, "/decode", origin, "", "").StatusCode)
+		require.Equal(t, http.StatusNoContent, ask(http.MethodOptions, "/decode", origin, "", "").status)
 		decoded := ask(http.MethodPost, "/decode?preserveStorageRefs=true", origin, "", string(body))
-		require.Equal(t, http.StatusOK, decoded.StatusCode)
-		require.Equal(t, origin, decoded.Header.Get("Access-Control-Allow-Origin"))
-		text, err := io.ReadAll(decoded.Body)
-		require.NoError(t, err)
-		require.Contains(t, string(text), base64.StdEncoding.EncodeToString([]byte(`"draft"`)))
+		require.Equal(t, http.StatusOK, decoded.status)
+		require.Equal(t, origin, decoded.allowed)
+		require.Contains(t, decoded.text, base64.StdEncoding.EncodeToString([]byte(`"draft"`)))
 	}
-	for name, refused := range map[string]*http.Response{
+	for name, refused := range map[string]reply{
 		"another site":         ask(http.MethodPost, "/decode", "http://evil.example", "", string(body)),
 		"no page at all":       ask(http.MethodPost, "/decode", "", "", string(body)),
 		"another name of ours": ask(http.MethodPost, "/decode", server.UIURL(), "evil.example:"+port, string(body)),
 		"a preflight":          ask(http.MethodOptions, "/decode", "http://evil.example", "", ""),
 	} {
-		require.Equal(t, http.StatusForbidden, refused.StatusCode, name)
-		require.Empty(t, refused.Header.Get("Access-Control-Allow-Origin"), name)
+		require.Equal(t, http.StatusForbidden, refused.status, name)
+		require.Empty(t, refused.allowed, name)
 	}
 	require.Equal(t, http.StatusBadRequest,
-		ask(http.MethodPost, "/decode", server.UIURL(), "", `{"payloads":"`+strings.Repeat("x", 5<<20)+`"}`).StatusCode)
+		ask(http.MethodPost, "/decode", server.UIURL(), "", `{"payloads":"`+strings.Repeat("x", 5<<20)+`"}`).status)
 }
 
 func TestAPortInUse(t *testing.T) {
