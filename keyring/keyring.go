@@ -79,21 +79,22 @@ func newKey(text string) (key, error) {
 	k := key{raw: raw}
 	sum := sha256.Sum256(raw)
 	copy(k.id[:], sum[:])
-	if k.first, err = newAEAD(raw); err != nil {
+	if k.first, err = NewAEAD(raw); err != nil {
 		return key{}, err
 	}
 	sealing, err := derive(raw, "dealwright sealed values")
 	if err != nil {
 		return key{}, err
 	}
-	if k.sealer, err = newAEAD(sealing); err != nil {
+	if k.sealer, err = NewAEAD(sealing); err != nil {
 		return key{}, err
 	}
 	k.digest, err = derive(raw, "dealwright digest")
 	return k, err
 }
 
-func newAEAD(raw []byte) (cipher.AEAD, error) {
+// NewAEAD is AES-GCM with a key of 16, 24 or 32 bytes; what it seals needs a nonce that is never used again.
+func NewAEAD(raw []byte) (cipher.AEAD, error) {
 	block, err := aes.NewCipher(raw)
 	if err != nil {
 		return nil, fmt.Errorf("make cipher: %w", err)

@@ -3,13 +3,13 @@ package postgres
 import (
 	"bytes"
 	"context"
-	"crypto/aes"
 	"crypto/cipher"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 
+	"github.com/dealwright/dealwright/keyring"
 	"github.com/dealwright/dealwright/pipeline"
 )
 
@@ -44,20 +44,8 @@ type dataKey struct {
 func (s *Store) makeDataKey() (dataKey, error) {
 	raw := make([]byte, dataKeySize)
 	rand.Read(raw) // never fails: it ends the process instead
-	aead, err := newCipher(raw)
+	aead, err := keyring.NewAEAD(raw)
 	return dataKey{sealed: s.sealer.Seal(string(raw)), aead: aead}, err
-}
-
-func newCipher(raw []byte) (cipher.AEAD, error) {
-	block, err := aes.NewCipher(raw)
-	if err != nil {
-		return nil, fmt.Errorf("make cipher: %w", err)
-	}
-	aead, err := cipher.NewGCM(block)
-	if err != nil {
-		return nil, fmt.Errorf("make cipher: %w", err)
-	}
-	return aead, nil
 }
 
 // openDataKey opens a key as it was read from the table. Those at hand are looked at first: of the
@@ -70,7 +58,7 @@ func (s *Store) openDataKey(of customerRef, sealed []byte) (dataKey, error) {
 	if err != nil {
 		return dataKey{}, fmt.Errorf("data key of customer %d: %w", of.CustomerID, err)
 	}
-	aead, err := newCipher([]byte(raw))
+	aead, err := keyring.NewAEAD([]byte(raw))
 	if err != nil {
 		return dataKey{}, err
 	}
