@@ -35,18 +35,7 @@ func (k *keeper) start(ctx context.Context) {
 		return
 	}
 	k.settle(ctx)
-	k.ended.Go(func() {
-		tick := time.NewTicker(keepEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-tick.C:
-				k.look(ctx)
-			case <-ctx.Done():
-				return
-			}
-		}
-	})
+	k.ended.Go(func() { every(ctx, keepEvery, k.look) })
 }
 
 func (k *keeper) stop() {

@@ -48,18 +48,21 @@ func newPulse(r Register, id string, tell func(alive int), log *slog.Logger) *pu
 func (p *pulse) start(ctx context.Context) {
 	ctx, p.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	p.beat(ctx)
-	p.ended.Go(func() {
-		tick := time.NewTicker(beatEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-tick.C:
-				p.beat(ctx)
-			case <-ctx.Done():
-				return
-			}
+	p.ended.Go(func() { every(ctx, beatEvery, p.beat) })
+}
+
+// every does something again and again until the context ends, for the first time after one period.
+func every(ctx context.Context, period time.Duration, do func(context.Context)) {
+	tick := time.NewTicker(period)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			do(ctx)
+		case <-ctx.Done():
+			return
 		}
-	})
+	}
 }
 
 func (p *pulse) beat(ctx context.Context) {

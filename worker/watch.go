@@ -58,18 +58,7 @@ type waking struct {
 // start looks again and again until stop.
 func (w *watch) start(ctx context.Context) {
 	ctx, w.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	w.ended.Go(func() {
-		tick := time.NewTicker(watchEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-tick.C:
-				w.look(ctx)
-			case <-ctx.Done():
-				return
-			}
-		}
-	})
+	w.ended.Go(func() { every(ctx, watchEvery, w.look) })
 }
 
 func (w *watch) look(ctx context.Context) {

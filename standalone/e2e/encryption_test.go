@@ -103,8 +103,7 @@ func plantedCustomer() object {
 func (c company) eventful(t *testing.T) (customer, proposal pipeline.Stream) {
 	t.Helper()
 	partner := newReceiver(t)
-	failing := echo(http.StatusInternalServerError)
-	partner.on("/failing", scripts(failing, failing, echo(http.StatusOK)))
+	partner.on("/failing", scripts(echo(http.StatusInternalServerError), echo(http.StatusBadGateway), echo(http.StatusOK)))
 	pair := issued(t, "dealwright at the partner's")
 	for _, more := range []object{
 		{"auth": object{"type": "basic", "username": "dealwright", "password": confidential}},

@@ -30,9 +30,7 @@ type gapTest struct {
 }
 
 // TestAWorkerIsKilledInAGap kills a worker, as kill -9 does, between something that it has done
-// and Temporal or the store hearing of it, and has another one go on.
-//
-//nolint:paralleltest // there is one worker at a time
+// and Temporal or the store hearing of it, and has another one go on. There is one worker at a time.
 func TestAWorkerIsKilledInAGap(t *testing.T) {
 	t.Parallel()
 	e := ownEngineWith(t, func(o *stack.Options) { o.NoWorker = true })

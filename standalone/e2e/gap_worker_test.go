@@ -75,7 +75,7 @@ func (g *gaps) listen(orders io.Reader) {
 }
 
 // tell the test, which reads what this process prints.
-func tell(line string) { _, _ = io.WriteString(os.Stdout, line+"\n") }
+func tell(line string) { _, _ = os.Stdout.WriteString(line + "\n") }
 
 func (g *gaps) intercept(
 	ctx context.Context, method string, request, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption,

@@ -69,14 +69,17 @@ func TestTemporalIsLostAltogether(t *testing.T) {
 	customer := w.customer(t)
 	stream := customer.Ref().Stream()
 	toSign := []step{
-		{pipeline.TypeProposalSent, nil}, {pipeline.TypeProposalSelected, nil},
-		{pipeline.TypeContractRequested, nil}, {pipeline.TypeContractSent, nil},
+		{pipeline.TypeProposalSent, nil},
+		{pipeline.TypeProposalSelected, nil},
+		{pipeline.TypeContractRequested, nil},
+		{pipeline.TypeContractSent, nil},
 	}
 	open := w.proposal(t, customer.ID)
 	deal := open.Ref().Stream()
 	w.walk(t, deal, toSign...)
 	documented := w.proposal(t, w.customer(t).ID).Ref().Stream()
-	w.walk(t, documented, append(toSign, step{pipeline.TypeContractSigned, object{"document_url": partner.URL + "/files/agreement.pdf"}})...)
+	w.walk(t, documented, toSign...)
+	w.walk(t, documented, step{pipeline.TypeContractSigned, object{"document_url": partner.URL + "/files/agreement.pdf"}})
 	old := w.move(t, stream, pipeline.TypeSMSSent, nil, idempotent("old"))
 	require.Equal(t, http.StatusCreated, old.status)
 	eventually(t, "a retry waits", func() bool { return partner.count("/retried") > 0 })

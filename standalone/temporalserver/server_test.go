@@ -226,10 +226,10 @@ func TestTheUIsCodec(t *testing.T) {
 	browser := http.Client{Timeout: patience}
 	response, err := browser.Get(server.UIURL() + "/api/v1/settings")
 	require.NoError(t, err)
-	var settings struct {
+	var settings struct { // spelt as the UI does
 		Codec struct {
-			Endpoint string `json:"Endpoint"`
-		} `json:"Codec"`
+			Endpoint string `json:"Endpoint"` //nolint:tagliatelle // see above
+		} `json:"Codec"` //nolint:tagliatelle // see above
 	}
 	require.NoError(t, json.NewDecoder(response.Body).Decode(&settings))
 	require.NoError(t, response.Body.Close())
