@@ -30,7 +30,9 @@ const rowsVariable = "DEALWRIGHT_TEST_ROWS"
 const usualRows = 100_000
 
 // bigTables are those that grow with the business; the others a query may read from end to end.
-var bigTables = []string{"events", "deliveries", "attempts", "customers", "proposals", "idempotency", "inbox", "documents", "connections", "data_keys"}
+var bigTables = []string{
+	"events", "deliveries", "attempts", "customers", "proposals", "idempotency", "inbox", "documents", "connections", "data_keys",
+}
 
 // TestPlans runs every query of the package against big tables and looks at the plans that
 // Postgres really chose: none may read a big table from end to end, and none may touch more

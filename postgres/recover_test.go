@@ -73,12 +73,12 @@ func TestOpenInbound(t *testing.T) {
 	t.Parallel()
 	d := newDatabase(t)
 	c := newConnection(t, d.Store, "token")
-	var ids []int64
-	for _, body := range []string{`{"n":1}`, `{"n":2}`, `{"n":3}`} {
+	ids := make([]int64, 3)
+	for i, body := range []string{`{"n":1}`, `{"n":2}`, `{"n":3}`} {
 		in, hash := told(c, uuidOf(2, 1), body, noon)
 		kept, _, err := d.Store.KeepInbound(t.Context(), in, hash)
 		require.NoError(t, err)
-		ids = append(ids, kept.ID)
+		ids[i] = kept.ID
 	}
 	require.NoError(t, d.Store.SettleInbound(t.Context(), ids[1], pipeline.InboundUnmatched, "", 0))
 	open, err := d.Store.OpenInbound(t.Context(), 0, 10)
@@ -143,7 +143,8 @@ func TestSignatures(t *testing.T) {
 		}
 		return p
 	}
-	document := `{"uuid":"` + uuidOf(3, 1) + `","name":"a.pdf","content_type":"application/pdf","size":1,"sha256":"` + strings.Repeat("ab", 32) + `"}`
+	document := `{"uuid":"` + uuidOf(3, 1) + `","name":"a.pdf","content_type":"application/pdf","size":1,
+		"sha256":"` + strings.Repeat("ab", 32) + `"}`
 	unsigned, signed := walk(), walk("contract.signed")
 	stored, _ := happen(t, d.Store, walk("contract.signed"), pipeline.TypeContractDocumentStored, document)
 	again := walk("contract.signed", "contract.voided", "contract.requested", "contract.sent", "contract.signed")

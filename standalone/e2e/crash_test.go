@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/api/common/v1"
+	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/workflowservice/v1"
 
 	"github.com/dealwright/dealwright/pipeline"
@@ -26,7 +27,18 @@ func TestAWorkflowEndedFromOutsideGoesOnFromTheStore(t *testing.T) {
 			require.NoError(t, e.temporal.CancelWorkflow(t.Context(), workflowID, ""))
 			e.ended(t, workflowID)
 		},
-		"reset to its beginning": e.reset,
+		"reset to its beginning": func(t *testing.T, workflowID string) {
+			t.Helper()
+			e.reset(t, workflowID, 0)
+		},
+		"reset to its beginning, and not told again": func(t *testing.T, workflowID string) {
+			t.Helper()
+			e.reset(t, workflowID, 0, enums.RESET_REAPPLY_EXCLUDE_TYPE_UPDATE)
+		},
+		"reset to the middle": func(t *testing.T, workflowID string) {
+			t.Helper()
+			e.reset(t, workflowID, 1)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -51,17 +63,27 @@ func TestAWorkflowEndedFromOutsideGoesOnFromTheStore(t *testing.T) {
 	}
 }
 
-// reset begins a workflow anew after its first task, with all updates sent to it again, as
-// somebody with the Temporal CLI would.
-func (e *engine) reset(t *testing.T, workflowID string) {
+// reset begins a workflow anew after one of its tasks, 0 being the first, as somebody with the
+// Temporal CLI would: with all updates sent to it again, unless they are excluded.
+func (e *engine) reset(t *testing.T, workflowID string, task int, without ...enums.ResetReapplyExcludeType) {
 	t.Helper()
-	const afterFirstTask = 4
+	var completed []int64
+	history := e.temporal.GetWorkflowHistory(t.Context(), workflowID, "", false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	for history.HasNext() {
+		event, err := history.Next()
+		require.NoError(t, err)
+		if event.GetEventType() == enums.EVENT_TYPE_WORKFLOW_TASK_COMPLETED {
+			completed = append(completed, event.GetEventId())
+		}
+	}
+	require.Greater(t, len(completed), task)
 	_, err := e.temporal.ResetWorkflowExecution(t.Context(), &workflowservice.ResetWorkflowExecutionRequest{
 		Namespace:                 "default",
 		WorkflowExecution:         &common.WorkflowExecution{WorkflowId: workflowID},
 		Reason:                    "test",
-		WorkflowTaskFinishEventId: afterFirstTask,
+		WorkflowTaskFinishEventId: completed[task],
 		RequestId:                 t.Name(),
+		ResetReapplyExcludeTypes:  without,
 	})
 	require.NoError(t, err)
 }

@@ -46,7 +46,7 @@ func TestThePreviousReleaseRunsOnThisSchema(t *testing.T) {
 	t.Parallel()
 	ref := previousRelease()
 	if ref == "" {
-		t.Skip("there is no release before this one; name a commit with -previous")
+		t.Skip("there is no release before this one (no tag v*); name one: make previous PREVIOUS=commit")
 	}
 	old := buildOf(t, ref)
 	r := &rolling{engine: ownEngineWith(t, func(o *stack.Options) { o.NoWorker = true })}
