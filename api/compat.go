@@ -34,8 +34,9 @@ var dialects = []dialect{
 }
 
 // dialectOf a request, nil where it is for our own routes.
-func dialectOf(c *gin.Context) *dialect {
-	path := c.Request.URL.Path
+func dialectOf(c *gin.Context) *dialect { return dialectFor(c.Request.URL.Path) }
+
+func dialectFor(path string) *dialect {
 	for i, d := range dialects {
 		if path == d.root || strings.HasPrefix(path, d.root+"/") {
 			return &dialects[i]

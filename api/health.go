@@ -21,10 +21,12 @@ func (s *Server) about(c *gin.Context) error {
 	if c.GetHeader("Authorization") != "" && s.authenticate(c) == nil {
 		version = s.version
 	}
-	return answer(c, http.StatusOK, struct {
-		Name    string `json:"name"`
-		Version string `json:"version,omitempty"`
-	}{"dealwright", version})
+	return answer(c, http.StatusOK, aboutAnswer{"dealwright", version})
+}
+
+type aboutAnswer struct {
+	Name    string `json:"name"`
+	Version string `json:"version,omitempty"`
 }
 
 type healthAnswer struct {

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -84,6 +85,9 @@ func (b *logBuffer) String() string {
 	return b.buf.String()
 }
 
+// listening is how long a stream is listened to.
+const listening = 50 * time.Millisecond
+
 // option changes a request before it is sent.
 type option func(*http.Request)
 
@@ -102,13 +106,22 @@ func idempotencyKey(key string) option { return header("Idempotency-Key", key) }
 // reply is what a request was answered.
 type reply struct {
 	t      testing.TB
+	asked  *http.Request
 	status int
 	header http.Header
 	body   []byte
 }
 
-// call sends a request as company 1's admin. A body that is not a string is sent as its JSON.
+// call sends a request as company 1's admin, and holds the answer against the OpenAPI document. A
+// body that is not a string is sent as its JSON.
 func (r *rig) call(method, path string, body any, options ...option) reply {
+	r.t.Helper()
+	a := r.serve(method, path, body, options...)
+	r.promises().hold(r.t, a)
+	return a
+}
+
+func (r *rig) serve(method, path string, body any, options ...option) reply {
 	r.t.Helper()
 	var content io.Reader
 	switch body := body.(type) {
@@ -128,9 +141,14 @@ func (r *rig) call(method, path string, body any, options ...option) reply {
 	for _, change := range options {
 		change(request)
 	}
+	if strings.HasSuffix(request.URL.Path, "/stream") { // it ends when its reader has gone
+		ctx, leave := context.WithTimeout(request.Context(), listening)
+		defer leave()
+		request = request.WithContext(ctx)
+	}
 	recorder := httptest.NewRecorder()
 	r.server.ServeHTTP(recorder, request)
-	return reply{t: r.t, status: recorder.Code, header: recorder.Header(), body: recorder.Body.Bytes()}
+	return reply{t: r.t, asked: request, status: recorder.Code, header: recorder.Header(), body: recorder.Body.Bytes()}
 }
 
 func (r *rig) get(path string, options ...option) reply {

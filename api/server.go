@@ -61,6 +61,8 @@ type Server struct {
 	watcher    *watcher
 	gate       *gate
 	eventTypes []eventType
+	openAPI    []byte
+	docs       docsPage
 
 	drain    sync.Once
 	draining chan struct{}
@@ -75,6 +77,7 @@ func New(cfg Config) (*Server, error) {
 		logger: cfg.Logger, registry: cfg.Registry, version: cfg.Version, now: cfg.Now,
 		watcher:  newWatcher(cfg.Store.LastPosition),
 		origins:  http.NewCrossOriginProtection(),
+		docs:     newDocsPage(),
 		draining: make(chan struct{}),
 	}
 	if s.logger == nil {
@@ -97,6 +100,9 @@ func New(cfg Config) (*Server, error) {
 	}
 	s.engine = boundedEngine{Engine: cfg.Engine, load: s.load}
 	if s.eventTypes, err = describeEventTypes(); err != nil {
+		return nil, err
+	}
+	if s.openAPI, err = newOpenAPI(s.Routes()); err != nil {
 		return nil, err
 	}
 	s.router = s.newRouter()
@@ -160,6 +166,7 @@ func (s *Server) Routes() []Route {
 		{http.MethodPost, "/v1/proposals/:id/transitions", drivers, nil, s.transition(pipeline.KindProposal)},
 
 		{http.MethodGet, "/v1/events", everyone, feed, s.feed},
+		{http.MethodGet, "/v1/events/stream", everyone, []string{"after", "types"}, s.streamFeed},
 		{http.MethodGet, "/v1/event-types", everyone, nil, s.listEventTypes},
 
 		{http.MethodPost, "/v1/webhooks", subscribers, nil, s.createWebhook},
@@ -197,6 +204,9 @@ func (s *Server) Routes() []Route {
 		{http.MethodGet, "/readyz", open, nil, s.readyz},
 		{http.MethodHead, "/readyz", open, nil, s.readyz},
 		{http.MethodGet, "/metrics", open, nil, s.showMetrics},
+		{http.MethodGet, openAPIPath, open, nil, s.showOpenAPI},
+		{http.MethodGet, docsPath, open, nil, s.showDocs},
+		{http.MethodGet, docsPath + "/:file", open, nil, s.docsFile},
 	}...)
 }
 
