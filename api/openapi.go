@@ -134,7 +134,8 @@ func statusesOf(route Route, o operation) []int {
 		all = append(all, http.StatusNotFound)
 	}
 	if o.body != "" {
-		all = append(all, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity)
+		all = append(all, http.StatusRequestTimeout, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType,
+			http.StatusUnprocessableEntity)
 	}
 	return all
 }

@@ -205,11 +205,14 @@ const (
 	CreateWebhookRequestEventsCustomer               CreateWebhookRequestEvents = "customer.*"
 	CreateWebhookRequestEventsCustomerCreated        CreateWebhookRequestEvents = "customer.created"
 	CreateWebhookRequestEventsCustomerDeleted        CreateWebhookRequestEvents = "customer.deleted"
+	CreateWebhookRequestEventsCustomerErased         CreateWebhookRequestEvents = "customer.erased"
 	CreateWebhookRequestEventsCustomerRestored       CreateWebhookRequestEvents = "customer.restored"
 	CreateWebhookRequestEventsCustomerStatusChanged  CreateWebhookRequestEvents = "customer.status_changed"
 	CreateWebhookRequestEventsCustomerUpdated        CreateWebhookRequestEvents = "customer.updated"
 	CreateWebhookRequestEventsDelivery               CreateWebhookRequestEvents = "delivery.*"
 	CreateWebhookRequestEventsDeliveryExhausted      CreateWebhookRequestEvents = "delivery.exhausted"
+	CreateWebhookRequestEventsDocument               CreateWebhookRequestEvents = "document.*"
+	CreateWebhookRequestEventsDocumentFailed         CreateWebhookRequestEvents = "document.failed"
 	CreateWebhookRequestEventsEmail                  CreateWebhookRequestEvents = "email.*"
 	CreateWebhookRequestEventsEmailSent              CreateWebhookRequestEvents = "email.sent"
 	CreateWebhookRequestEventsProposal               CreateWebhookRequestEvents = "proposal.*"
@@ -259,6 +262,8 @@ func (e CreateWebhookRequestEvents) Valid() bool {
 		return true
 	case CreateWebhookRequestEventsCustomerDeleted:
 		return true
+	case CreateWebhookRequestEventsCustomerErased:
+		return true
 	case CreateWebhookRequestEventsCustomerRestored:
 		return true
 	case CreateWebhookRequestEventsCustomerStatusChanged:
@@ -268,6 +273,10 @@ func (e CreateWebhookRequestEvents) Valid() bool {
 	case CreateWebhookRequestEventsDelivery:
 		return true
 	case CreateWebhookRequestEventsDeliveryExhausted:
+		return true
+	case CreateWebhookRequestEventsDocument:
+		return true
+	case CreateWebhookRequestEventsDocumentFailed:
 		return true
 	case CreateWebhookRequestEventsEmail:
 		return true
@@ -351,6 +360,21 @@ func (e CreateWebhookRequestMethod) Valid() bool {
 	case CreateWebhookRequestMethodPOST:
 		return true
 	case CreateWebhookRequestMethodPUT:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CustomerErased.
+const (
+	CustomerErasedTrue CustomerErased = true
+)
+
+// Valid indicates whether the value is a known member of the CustomerErased enum.
+func (e CustomerErased) Valid() bool {
+	switch e {
+	case CustomerErasedTrue:
 		return true
 	default:
 		return false
@@ -637,11 +661,14 @@ const (
 	PatchWebhookRequestEventsCustomer               PatchWebhookRequestEvents = "customer.*"
 	PatchWebhookRequestEventsCustomerCreated        PatchWebhookRequestEvents = "customer.created"
 	PatchWebhookRequestEventsCustomerDeleted        PatchWebhookRequestEvents = "customer.deleted"
+	PatchWebhookRequestEventsCustomerErased         PatchWebhookRequestEvents = "customer.erased"
 	PatchWebhookRequestEventsCustomerRestored       PatchWebhookRequestEvents = "customer.restored"
 	PatchWebhookRequestEventsCustomerStatusChanged  PatchWebhookRequestEvents = "customer.status_changed"
 	PatchWebhookRequestEventsCustomerUpdated        PatchWebhookRequestEvents = "customer.updated"
 	PatchWebhookRequestEventsDelivery               PatchWebhookRequestEvents = "delivery.*"
 	PatchWebhookRequestEventsDeliveryExhausted      PatchWebhookRequestEvents = "delivery.exhausted"
+	PatchWebhookRequestEventsDocument               PatchWebhookRequestEvents = "document.*"
+	PatchWebhookRequestEventsDocumentFailed         PatchWebhookRequestEvents = "document.failed"
 	PatchWebhookRequestEventsEmail                  PatchWebhookRequestEvents = "email.*"
 	PatchWebhookRequestEventsEmailSent              PatchWebhookRequestEvents = "email.sent"
 	PatchWebhookRequestEventsProposal               PatchWebhookRequestEvents = "proposal.*"
@@ -691,6 +718,8 @@ func (e PatchWebhookRequestEvents) Valid() bool {
 		return true
 	case PatchWebhookRequestEventsCustomerDeleted:
 		return true
+	case PatchWebhookRequestEventsCustomerErased:
+		return true
 	case PatchWebhookRequestEventsCustomerRestored:
 		return true
 	case PatchWebhookRequestEventsCustomerStatusChanged:
@@ -700,6 +729,10 @@ func (e PatchWebhookRequestEvents) Valid() bool {
 	case PatchWebhookRequestEventsDelivery:
 		return true
 	case PatchWebhookRequestEventsDeliveryExhausted:
+		return true
+	case PatchWebhookRequestEventsDocument:
+		return true
+	case PatchWebhookRequestEventsDocumentFailed:
 		return true
 	case PatchWebhookRequestEventsEmail:
 		return true
@@ -879,6 +912,21 @@ func (e ProposalDocumentsCreationType) Valid() bool {
 	}
 }
 
+// Defines values for ProposalErased.
+const (
+	ProposalErasedTrue ProposalErased = true
+)
+
+// Valid indicates whether the value is a known member of the ProposalErased enum.
+func (e ProposalErased) Valid() bool {
+	switch e {
+	case ProposalErasedTrue:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ProposalStatus.
 const (
 	ProposalStatusDraft     ProposalStatus = "draft"
@@ -917,10 +965,12 @@ const (
 	TestWebhookRequestTypeCreditRan              TestWebhookRequestType = "credit.ran"
 	TestWebhookRequestTypeCustomerCreated        TestWebhookRequestType = "customer.created"
 	TestWebhookRequestTypeCustomerDeleted        TestWebhookRequestType = "customer.deleted"
+	TestWebhookRequestTypeCustomerErased         TestWebhookRequestType = "customer.erased"
 	TestWebhookRequestTypeCustomerRestored       TestWebhookRequestType = "customer.restored"
 	TestWebhookRequestTypeCustomerStatusChanged  TestWebhookRequestType = "customer.status_changed"
 	TestWebhookRequestTypeCustomerUpdated        TestWebhookRequestType = "customer.updated"
 	TestWebhookRequestTypeDeliveryExhausted      TestWebhookRequestType = "delivery.exhausted"
+	TestWebhookRequestTypeDocumentFailed         TestWebhookRequestType = "document.failed"
 	TestWebhookRequestTypeEmailSent              TestWebhookRequestType = "email.sent"
 	TestWebhookRequestTypeProposalDrafted        TestWebhookRequestType = "proposal.drafted"
 	TestWebhookRequestTypeProposalLinkPublished  TestWebhookRequestType = "proposal.link_published"
@@ -956,6 +1006,8 @@ func (e TestWebhookRequestType) Valid() bool {
 		return true
 	case TestWebhookRequestTypeCustomerDeleted:
 		return true
+	case TestWebhookRequestTypeCustomerErased:
+		return true
 	case TestWebhookRequestTypeCustomerRestored:
 		return true
 	case TestWebhookRequestTypeCustomerStatusChanged:
@@ -963,6 +1015,8 @@ func (e TestWebhookRequestType) Valid() bool {
 	case TestWebhookRequestTypeCustomerUpdated:
 		return true
 	case TestWebhookRequestTypeDeliveryExhausted:
+		return true
+	case TestWebhookRequestTypeDocumentFailed:
 		return true
 	case TestWebhookRequestTypeEmailSent:
 		return true
@@ -1100,8 +1154,8 @@ func (e TransitionRequestType) Valid() bool {
 
 // AboutAnswer defines model for AboutAnswer.
 type AboutAnswer struct {
-	Name    string `json:"name"`
-	Version string `json:"version"`
+	Name    string  `json:"name"`
+	Version *string `json:"version,omitempty"`
 }
 
 // Actor defines model for Actor.
@@ -1218,10 +1272,16 @@ type CreateCustomerRequestType string
 
 // CreateKeyRequest The body of POST /v1/keys.
 //
-// Examples: {"name":"Sales app, production","role":"app"}
+// Examples: {"name":"Sales app, production","role":"app"}, {"expires_at":"2030-01-31T00:00:00Z","name":"Roofers Ltd, trial","rate_limit":5,"role":"partner"}
 type CreateKeyRequest struct {
+	// ExpiresAt From then on the key opens nothing; it has to lie in the future. Null: it does not end by itself.
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+
 	// Name What the key is for.
 	Name string `json:"name"`
+
+	// RateLimit How many requests per second the key may make; in a burst twice as many. Null: as many as any key.
+	RateLimit *float32 `json:"rate_limit,omitempty"`
 
 	// Role How far it reaches: all, driving and reading, or a partner's own webhooks.
 	Role CreateKeyRequestRole `json:"role"`
@@ -1321,7 +1381,7 @@ type CreateWebhookRequest struct {
 	// EventName The one event to send, in the words of the format's system, such as "Contract Signed" for solo; in place of events, which follow from it.
 	EventName *string `json:"event_name,omitempty"`
 
-	// Events Which events to send: types, families such as "proposal.*", or "*" for all that happens to deals. What happens to webhooks (webhook.*, delivery.*) has to be named.
+	// Events Which events to send: types, families such as "proposal.*", or "*" for all that happens to deals. What happens to webhooks and documents (webhook.*, delivery.*, document.*) has to be named.
 	Events *[]CreateWebhookRequestEvents `json:"events,omitempty"`
 
 	// Filter Which of these events to send: an object from dotted paths in the envelope to a value, a list of values, or operators ($ne, $gt, $gte, $lt, $lte, $in, $nin, $exists). All of them have to fit.
@@ -1453,13 +1513,16 @@ type Customer struct {
 	// Deleted Whether it is deleted.
 	Deleted bool `json:"deleted"`
 
-	// Email Where the customer gets mail.
-	Email openapi_types.Email `json:"email"`
+	// Email Where the customer gets mail; empty once the customer was erased.
+	Email string `json:"email"`
+
+	// Erased There, and true, where the customer was erased: what is personal is empty or null, for good.
+	Erased *CustomerErased `json:"erased,omitempty"`
 
 	// Id The customer's id.
 	Id int `json:"id"`
 
-	// Name The customer's name, as a letter would be addressed.
+	// Name The customer's name, as a letter would be addressed; empty once the customer was erased.
 	Name string `json:"name"`
 
 	// OwnerId The user of the sales app who looks after the customer.
@@ -1486,6 +1549,9 @@ type Customer struct {
 	// Version How many events it has had.
 	Version int `json:"version"`
 }
+
+// CustomerErased There, and true, where the customer was erased: what is personal is empty or null, for good.
+type CustomerErased bool
 
 // CustomerType The kind of building that is being sold to.
 type CustomerType string
@@ -1542,6 +1608,7 @@ type Event struct {
 	Cause      *Cause `json:"cause"`
 	CompanyId  int64  `json:"company_id"`
 	CustomerId *int64 `json:"customer_id"`
+	Erased     *bool  `json:"erased,omitempty"`
 	Id         string `json:"id"`
 	Implied    *bool  `json:"implied,omitempty"`
 
@@ -1642,9 +1709,11 @@ type InboundReceiptStatus string
 type Key struct {
 	CompanyId  int64      `json:"company_id"`
 	CreatedAt  time.Time  `json:"created_at"`
+	ExpiresAt  *time.Time `json:"expires_at"`
 	Id         int64      `json:"id"`
 	LastUsedAt *time.Time `json:"last_used_at"`
 	Name       string     `json:"name"`
+	RateLimit  *float64   `json:"rate_limit"`
 	RevokedAt  *time.Time `json:"revoked_at"`
 	Role       KeyRole    `json:"role"`
 }
@@ -1693,10 +1762,12 @@ type Names struct {
 type NewKey struct {
 	CompanyId  int64      `json:"company_id"`
 	CreatedAt  time.Time  `json:"created_at"`
+	ExpiresAt  *time.Time `json:"expires_at"`
 	Id         int64      `json:"id"`
 	Key        string     `json:"key"`
 	LastUsedAt *time.Time `json:"last_used_at"`
 	Name       string     `json:"name"`
+	RateLimit  *float64   `json:"rate_limit"`
 	RevokedAt  *time.Time `json:"revoked_at"`
 	Role       NewKeyRole `json:"role"`
 }
@@ -1773,7 +1844,7 @@ type PatchWebhookRequest struct {
 	// EventName The one event to send, in the words of the format's system, such as "Contract Signed" for solo; in place of events, which follow from it.
 	EventName *string `json:"event_name,omitempty"`
 
-	// Events Which events to send: types, families such as "proposal.*", or "*" for all that happens to deals. What happens to webhooks (webhook.*, delivery.*) has to be named.
+	// Events Which events to send: types, families such as "proposal.*", or "*" for all that happens to deals. What happens to webhooks and documents (webhook.*, delivery.*, document.*) has to be named.
 	Events *[]PatchWebhookRequestEvents `json:"events,omitempty"`
 
 	// Filter Which of these events to send: an object from dotted paths in the envelope to a value, a list of values, or operators ($ne, $gt, $gte, $lt, $lte, $in, $nin, $exists). All of them have to fit.
@@ -1879,7 +1950,7 @@ type Proposal struct {
 		// DocumentType What kind of document it is, in the provider's words.
 		DocumentType *string `json:"document_type"`
 
-		// Name The name of its file.
+		// Name The name of its file; empty once the customer was erased.
 		Name string `json:"name"`
 
 		// Sha256 The SHA-256 of its bytes, in lower-case hex.
@@ -1897,6 +1968,9 @@ type Proposal struct {
 
 	// EnvelopeId The contract's envelope at the provider of signatures.
 	EnvelopeId *string `json:"envelope_id"`
+
+	// Erased There, and true, where its customer was erased: what is personal is empty or null, for good.
+	Erased *ProposalErased `json:"erased,omitempty"`
 
 	// Id The proposal's id.
 	Id int `json:"id"`
@@ -1952,6 +2026,9 @@ type ProposalCreditStatus string
 
 // ProposalDocumentsCreationType GENERATED from a template, or UPLOADED: the signed one.
 type ProposalDocumentsCreationType string
+
+// ProposalErased There, and true, where its customer was erased: what is personal is empty or null, for good.
+type ProposalErased bool
 
 // ProposalStatus Where the proposal stands.
 type ProposalStatus string

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/dealwright/dealwright/cmd/dealwright/cli"
 	"github.com/dealwright/dealwright/pipeline"
 	"github.com/dealwright/dealwright/postgres"
 )
@@ -31,6 +32,7 @@ func Command(version string) *cobra.Command {
 		companyCommand(version), rebuildCommand(version), healthCommand(version),
 		promoteCommand(version), recoverCommand(version), rotateCommand(version),
 	)
+	root.AddCommand(cli.Commands()...)
 	return root
 }
 
