@@ -77,9 +77,10 @@ func newOpenAPI(routes []Route) ([]byte, error) {
 	return append(b, '\n'), nil
 }
 
-// isCompat reports a route that is another system's, whose documents describe it.
+// isCompat reports a route that is another system's, whose documents describe it; Temporal's UI is
+// one of them.
 func isCompat(route Route) bool {
-	return dialectFor(route.Path) != nil
+	return dialectFor(route.Path) != nil || strings.HasPrefix(route.Path, codecRoot)
 }
 
 // templated writes a router's path as OpenAPI does, and names its parameters.

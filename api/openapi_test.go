@@ -123,7 +123,9 @@ func templated(path string) string { return parameter.ReplaceAllString(path, "{$
 
 // foreign reports a route of another system.
 func foreign(path string) bool {
-	return slices.ContainsFunc([]string{"/hooks", "/api_trigger_events", "/apidata.php", "/api/v1/document/"}, func(root string) bool {
+	return slices.ContainsFunc([]string{
+		"/hooks", "/api_trigger_events", "/apidata.php", "/api/v1/document/", "/v1/codec/",
+	}, func(root string) bool {
 		return strings.HasPrefix(path, root)
 	})
 }
