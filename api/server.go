@@ -245,7 +245,7 @@ func (s *Server) newRouter() *gin.Engine {
 	router.RedirectFixedPath = false
 	router.HandleMethodNotAllowed = true
 	router.RemoteIPHeaders = []string{"X-Forwarded-For"}
-	router.Use(nameRequest, s.observe, s.survive, secure, s.admitUI, s.refuseForgeries)
+	router.Use(nameRequest, traceRequest, s.observe, s.survive, secure, s.admitUI, s.refuseForgeries)
 	for _, route := range s.Routes() {
 		router.Handle(route.Method, route.Path, s.serve(route))
 	}

@@ -12,6 +12,9 @@ import (
 	"net/http"
 	"time"
 
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/propagation"
+
 	"github.com/dealwright/dealwright/pipeline"
 )
 
@@ -240,6 +243,7 @@ func (s *Sender) address(req *http.Request, d pipeline.Dispatch, m Message, at t
 	// again where a kept connection turns out to have been closed by the partner meanwhile: the
 	// webhook-id lets the partner see a repeat.
 	req.Header["Idempotency-Key"] = nil
+	otel.GetTextMapPropagator().Inject(req.Context(), propagation.HeaderCarrier(req.Header))
 	id := d.Event.ID
 	if m.Part != "" {
 		id += "." + m.Part

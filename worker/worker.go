@@ -42,6 +42,8 @@ type Config struct {
 	Contents  activities.Contents
 	Histories activities.Histories
 	Logger    *slog.Logger // nil means slog.Default
+	// Numbers counts what happens; nil: nobody watches.
+	Numbers *Numbers
 	// BuildID names the build to Temporal, which gives the work to the current one (see
 	// Versions); empty where the worker is none of several versions.
 	BuildID string
@@ -82,6 +84,10 @@ type Worker struct {
 
 // New makes a worker with everything registered. Start and Stop it, each once.
 func New(cfg Config) *Worker {
+	if cfg.Numbers != nil {
+		cfg.Store, cfg.Sender = countedStore{cfg.Store, cfg.Numbers}, countedSender{cfg.Sender, cfg.Numbers}
+	}
+	cfg.Sender = tracedSender{cfg.Sender}
 	w := worker.New(cfg.Client, workflows.TaskQueue, worker.Options{
 		DeploymentOptions:                       deployment(cfg.BuildID),
 		MaxConcurrentWorkflowTaskExecutionSize:  workflowTasks,

@@ -77,11 +77,15 @@ func serving(version string, f func(*Process) error) error {
 	if err != nil {
 		return err
 	}
+	stopTracing, err := StartTracing(context.Background(), version)
+	if err != nil {
+		return err
+	}
 	p, err := NewProcess(cfg, options, log)
 	if err != nil {
 		return err
 	}
-	return errors.Join(f(p), p.Close())
+	return errors.Join(f(p), p.Close(), stopTracing())
 }
 
 func migrateCommand(version string) *cobra.Command {

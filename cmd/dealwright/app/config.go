@@ -37,6 +37,7 @@ type Config struct {
 	KeepDeliveries time.Duration `env:"DEALWRIGHT_KEEP_DELIVERIES" envDefault:"2160h"`     // 90 days
 	Documents      string        `env:"DEALWRIGHT_DOCUMENTS"`                              // the bucket of signed documents: a folder or a URL
 	MaxDocument    int64         `env:"DEALWRIGHT_MAX_DOCUMENT"    envDefault:"104857600"` // bytes; 100 MiB
+	MetricsAddr    string        `env:"DEALWRIGHT_METRICS_ADDR"`                           // where a worker serves /metrics; empty: nowhere
 	LogLevel       string        `env:"DEALWRIGHT_LOG_LEVEL"       envDefault:"info"`
 	LogFormat      string        `env:"DEALWRIGHT_LOG_FORMAT"      envDefault:"json"`
 	MaxConns       int           `env:"DEALWRIGHT_MAX_CONNS"       envDefault:"20"`

@@ -58,6 +58,12 @@ func NewProcess(cfg Config, temporal client.Options, log *slog.Logger) (*Process
 		return nil, errors.Join(err, store.Close())
 	}
 	stores := func() error { return errors.Join(walled.Close(), store.Close()) }
+	metrics := prometheus.NewRegistry()
+	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	temporal, err = watched(temporal, metrics)
+	if err != nil {
+		return nil, errors.Join(err, stores())
+	}
 	c, err := client.NewLazyClient(temporal)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("make temporal client: %w", err), stores())
@@ -67,8 +73,6 @@ func NewProcess(cfg Config, temporal client.Options, log *slog.Logger) (*Process
 		c.Close()
 		return nil, errors.Join(err, stores())
 	}
-	metrics := prometheus.NewRegistry()
-	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return &Process{
 		cfg: cfg, log: log, store: store, api: walled, targets: targets, client: c,
 		engine: workflows.NewEngine(c), metrics: metrics, documents: keeper, namespace: namespaceOf(temporal),
@@ -167,6 +171,14 @@ func (p *Process) RunWorker(ctx context.Context, ready func()) error {
 		return err
 	}
 	files := p.keeper()
+	numbers, err := worker.NewNumbers(p.metrics, p.store)
+	if err != nil {
+		return err
+	}
+	stopNumbers, err := p.serveNumbers(ctx)
+	if err != nil {
+		return err
+	}
 	var w *worker.Worker
 	err = p.again(ctx, "start worker", func(ctx context.Context) error {
 		// A worker that failed to start cannot be started again, so each try has its own.
@@ -174,19 +186,19 @@ func (p *Process) RunWorker(ctx context.Context, ready func()) error {
 			Client: p.client, Engine: p.engine, Store: p.store, Sender: sender, Fetcher: files, Incoming: files, Logger: p.log,
 			Contents: files, Histories: workflows.NewHistories(p.client, p.namespace),
 			KeepAttempts: p.cfg.KeepAttempts, KeepDeliveries: p.cfg.KeepDeliveries,
-			Versions: versions, BuildID: build,
+			Versions: versions, BuildID: build, Numbers: numbers,
 			KeepInbox: p.cfg.KeepInbox, KeepIdempotency: p.cfg.KeepIdempotency,
 		})
 		return w.Start(ctx)
 	})
 	if err != nil {
-		return err
+		return errors.Join(err, stopNumbers())
 	}
 	p.log.Info("working", "task_queue", workflows.TaskQueue, "build", build)
 	ready()
 	<-ctx.Done()
 	w.Stop() //nolint:contextcheck // stopping has time limits of its own
-	return nil
+	return stopNumbers()
 }
 
 // versions finds out whether this Temporal can tell builds of the worker apart, and gives the
