@@ -75,6 +75,10 @@ func entityOperations() map[string]operation {
 			summary: "Show what happened to a customer and its proposals, and who was told",
 		},
 		"POST /v1/customers/:id/transitions": of(transition, "moveCustomer", tagCustomers),
+		"POST /v1/customers/:id/erase": {
+			id: "eraseCustomer", tag: tagCustomers, summary: "Make what is personal of a customer unreadable, for good", body: schemas.EraseCustomer,
+			spare: true, status: http.StatusCreated, answer: value[transitionAnswer](), refuses: []int{http.StatusConflict},
+		},
 		"POST /v1/customers/:id/proposals": {
 			id: "createProposal", tag: tagProposals, summary: "Create a proposal for a customer", body: schemas.CreateProposal,
 			status: http.StatusCreated, answer: proposal, refuses: []int{http.StatusConflict},

@@ -142,6 +142,8 @@ func TestPlans(t *testing.T) {
 		{"FreshDeliveries", 300, func() error { return read(store.FreshDeliveries(ctx, big.freshStream, 500)) }},
 		{"FreshDeliveries, none", 50, func() error { _, err := store.FreshDeliveries(ctx, "proposal-7", 500); return err }},
 		{"Strays", 500, func() error { _, _, err := store.Strays(ctx, time.Minute, 100); return err }},
+		// It counts what waits, and reads that and no more.
+		{"Backlog", 50_000, func() error { _, err := store.Backlog(ctx); return err }},
 		{"DueDeliveries", 2000, func() error { return read(store.DueDeliveries(ctx, big.dead, 200)) }},
 		{"BeginDrain", 100, func() error { _, err := store.BeginDrain(ctx, big.dead); return err }},
 		{"EndDrain", 100, func() error { _, err := store.EndDrain(ctx, big.dead, time.Time{}); return err }},

@@ -5,6 +5,8 @@ import (
 	"log/slog"
 
 	"go.temporal.io/sdk/client"
+
+	"github.com/dealwright/dealwright/activities"
 )
 
 // NewVersionsOf is for a deployment that is no server's.
@@ -51,3 +53,9 @@ func (k *Keeper) Start(ctx context.Context) { k.k.start(ctx) }
 
 // Stop ends the care.
 func (k *Keeper) Stop() { k.k.stop() }
+
+// Counted is a store whose appends are counted.
+func Counted(n *Numbers, s Store) Store { return countedStore{s, n} }
+
+// CountedSender is a sender whose attempts are counted.
+func CountedSender(n *Numbers, s activities.Sender) activities.Sender { return countedSender{s, n} }

@@ -76,8 +76,9 @@ var matrix = map[string]expectation{
 	"GET /v1/proposals/:id/documents":    {roles: driving, of: "proposal"},
 	"POST /v1/proposals/:id/transitions": {roles: driving, of: "proposal", body: m{"type": "sms.sent"}, own: is(201)},
 
-	"GET /v1/events":      {roles: all},
-	"GET /v1/event-types": {roles: all},
+	"GET /v1/events":        {roles: all},
+	"GET /v1/events/stream": {roles: all},
+	"GET /v1/event-types":   {roles: all},
 
 	"POST /v1/webhooks":                         {roles: subs, body: hookBody("own.example", "*"), own: is(201)},
 	"GET /v1/webhooks":                          {roles: all},
@@ -154,7 +155,11 @@ var matrix = map[string]expectation{
 	// Open: whoever has the token of an inbound address gets in by it, and all others get a 404.
 	"POST /inbound/:token": {}, "PUT /inbound/:token": {}, "PATCH /inbound/:token": {},
 	"GET /": {}, "GET /healthz": {}, "HEAD /healthz": {}, "GET /readyz": {}, "HEAD /readyz": {}, "GET /metrics": {},
+	"GET /openapi.json": {}, "GET /docs": {}, "GET /docs/:file": {},
 }
+
+// listening is how long a stream is listened to.
+const listening = 200 * time.Millisecond
 
 type m = map[string]any
 
@@ -324,6 +329,12 @@ func (h *house) call(method, path, secret string, body any) *httptest.ResponseRe
 		r.SetBasicAuth("jo@example.com", secret)
 	default:
 		r.Header.Set("Authorization", "Bearer "+secret)
+	}
+	if strings.HasSuffix(path, "/stream") { // all that there is, and then its reader goes
+		ctx, leave := context.WithTimeout(r.Context(), listening)
+		defer leave()
+		r = r.WithContext(ctx)
+		r.Header.Set("Last-Event-ID", "0")
 	}
 	w := httptest.NewRecorder()
 	h.server.ServeHTTP(w, r)
@@ -504,7 +515,7 @@ func TestTheMatrixOfRoutes(t *testing.T) {
 			e, ok := matrix[name]
 			require.True(t, ok, "a new route: say in the matrix who may call it, and what the id in its path is of")
 			h := &house{t: t, server: h.server, owner: h.owner, db: h.db}
-			require.Equal(t, strings.Contains(route.Path, "/:") && !strings.HasSuffix(route.Path, ":token"), e.of != "", "what is the id of?")
+			require.Equal(t, strings.Contains(route.Path, ":") && strings.Contains(route.Path, "id"), e.of != "", "what is the id of?") // :id, :rid and :uuid
 			ask := func(secret, id string) *httptest.ResponseRecorder {
 				return h.call(route.Method, inPath(route.Path, id), secret, e.body)
 			}
