@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,9 +13,10 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-	"go.opentelemetry.io/contrib/exporters/autoexport"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	promexport "go.opentelemetry.io/otel/exporters/prometheus"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/sdk/metric"
@@ -44,7 +46,7 @@ func StartTracing(ctx context.Context, version string) (stop func() error, err e
 	if !tracing() {
 		return func() error { return nil }, nil
 	}
-	exporter, err := autoexport.NewSpanExporter(ctx)
+	exporter, err := newExporter(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("traces, as OTEL_… variables say: %w", err)
 	}
@@ -62,6 +64,24 @@ func StartTracing(ctx context.Context, version string) (stop func() error, err e
 		defer cancel()
 		return provider.Shutdown(ctx)
 	}, nil
+}
+
+// newExporter speaks OTLP; the exporters read where to, with which headers and certificates, by
+// themselves. OpenTelemetry's own reader of all variables brings exporters of logs with it whose
+// versions do not go with those of Temporal's server in standalone.
+func newExporter(ctx context.Context) (trace.SpanExporter, error) {
+	if kind := os.Getenv("OTEL_TRACES_EXPORTER"); kind != "" && kind != "otlp" {
+		return nil, fmt.Errorf("OTEL_TRACES_EXPORTER has to be otlp or none, not %q", kind)
+	}
+	protocol := cmp.Or(os.Getenv("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"), os.Getenv("OTEL_EXPORTER_OTLP_PROTOCOL"), "http/protobuf")
+	switch protocol {
+	case "http/protobuf":
+		return otlptracehttp.New(ctx) //nolint:wrapcheck // the caller says what it is about
+	case "grpc":
+		return otlptracegrpc.New(ctx) //nolint:wrapcheck // the caller says what it is about
+	default:
+		return nil, fmt.Errorf("OTEL_EXPORTER_OTLP_PROTOCOL has to be http/protobuf or grpc, not %q", protocol)
+	}
 }
 
 // watched adds to options what counts and traces the SDK's own work: tasks, activities, and their
