@@ -78,7 +78,8 @@ var catalogue = []Entry{
 	}},
 	{
 		TypeCustomerErased, ofCustomer,
-		"A customer's personal data was erased for good, from past events too; nothing happens to the customer any more.", Names{},
+		"A customer's personal data was erased for good, from past events too; nothing happens to the customer any more.",
+		Names{},
 	},
 	{TypeAppointmentSet, ofCustomer, "A visit or a call was agreed with a customer.", Names{
 		Solo:     named("Appointment Set"),
