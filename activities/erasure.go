@@ -11,7 +11,7 @@ import (
 type ErasureStore interface {
 	ErasedTraces(ctx context.Context, companyID, customerID int64) (pipeline.ErasedTraces, error)
 	BlankErased(ctx context.Context, companyID int64, streams []pipeline.Stream) error
-	ErasureDone(ctx context.Context, companyID, customerID int64) error
+	ErasureDone(ctx context.Context, of pipeline.ErasedCustomer, contents []string) error
 }
 
 // Histories are those of workflows. Forget has them deleted which tell of a customer, and counts
@@ -95,5 +95,5 @@ func (e *Erasures) EraseTraces(ctx context.Context, in EraseTracesInput) (EraseT
 	if err != nil || left > 0 {
 		return EraseTracesResult{Histories: left}, Failure(err)
 	}
-	return EraseTracesResult{}, Failure(e.Store.ErasureDone(ctx, of.CompanyID, of.CustomerID))
+	return EraseTracesResult{}, Failure(e.Store.ErasureDone(ctx, of, traces.Contents))
 }

@@ -30,7 +30,7 @@ func (r *ruins) BlankErased(_ context.Context, _ int64, streams []pipeline.Strea
 	return nil
 }
 
-func (r *ruins) ErasureDone(context.Context, int64, int64) error {
+func (r *ruins) ErasureDone(context.Context, pipeline.ErasedCustomer, []string) error {
 	r.done = true
 	return nil
 }

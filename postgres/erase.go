@@ -190,14 +190,34 @@ func (s *Store) BlankErased(ctx context.Context, companyID int64, streams []pipe
 	return err
 }
 
-// ErasureDone says that nothing is left of an erased customer outside of the tables.
-func (s *Store) ErasureDone(ctx context.Context, companyID, customerID int64) error {
-	_, err := s.exec(ctx, "end erasure", `WITH d AS (
-			UPDATE documents SET sha256 = '' WHERE company_id = $1 AND status = 'erased' AND sha256 <> ''
-			  AND proposal_id IN (SELECT id FROM proposals WHERE company_id = $1 AND customer_id = $2))
-		UPDATE data_keys SET cleaned_at = now() WHERE company_id = $1 AND customer_id = $2 AND erased_at IS NOT NULL`, companyID, customerID)
-	return err
+// ErasureDone says that nothing is left of an erased customer outside of the tables; contents are
+// what was deleted of its documents. Where a document came at the last moment, whose content is not
+// among them, it is not done, and LeftErasures finds the customer again.
+func (s *Store) ErasureDone(ctx context.Context, of pipeline.ErasedCustomer, contents []string) error {
+	return s.inTx(ctx, "end erasure", func(tx transaction) error {
+		// Before anything is looked at: DocumentStored waits here, or has been and is seen.
+		_, err := tx.ExecContext(ctx, `SELECT FROM data_keys WHERE company_id = $1 AND customer_id = $2 FOR NO KEY UPDATE`,
+			of.CompanyID, of.CustomerID)
+		if err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, endErasure, of.CompanyID, of.CustomerID, pq.Array(contents))
+		return err
+	})
 }
+
+// endErasure: a content that somebody else has too is not deleted, only forgotten.
+const endErasure = `WITH d AS MATERIALIZED (
+		SELECT uuid, sha256 FROM documents WHERE company_id = $1 AND status = 'erased' AND sha256 <> ''
+		  AND proposal_id IN (SELECT id FROM proposals WHERE company_id = $1 AND customer_id = $2)
+	), over AS (
+		SELECT uuid FROM d WHERE sha256 = ANY($3)
+			OR EXISTS (SELECT FROM documents o WHERE o.sha256 = d.sha256 AND o.sha256 <> '' AND o.status <> 'erased')
+	), forgotten AS (
+		UPDATE documents SET sha256 = '' WHERE company_id = $1 AND uuid IN (SELECT uuid FROM over)
+	)
+	UPDATE data_keys SET cleaned_at = now() WHERE company_id = $1 AND customer_id = $2 AND erased_at IS NOT NULL
+	  AND (SELECT count(*) FROM d) = (SELECT count(*) FROM over)`
 
 // LeftErasures finds erased customers that nobody has cleaned up after for a while.
 func (s *Store) LeftErasures(ctx context.Context, grace time.Duration, limit int) ([]pipeline.ErasedCustomer, error) {

@@ -23,6 +23,7 @@ const planted = "Wilhelmina"
 // plantedDeal makes a customer and a proposal to whom everything has happened that there is.
 func plantedDeal(t *testing.T, d database) (pipeline.Customer, pipeline.Proposal) {
 	t.Helper()
+	const company = 1
 	s := d.Store
 	id := reserve(t, s, 1, pipeline.KindCustomer)
 	c, _ := happen(t, s, pipeline.NewCustomer(1, id), pipeline.TypeCustomerCreated, fmt.Sprintf(`{"uuid":%q,"name":"Wilhelmina Doe",
@@ -197,7 +198,8 @@ func TestErase(t *testing.T) {
 	left, err := d.Store.LeftErasures(t.Context(), 0, 10)
 	require.NoError(t, err)
 	require.Equal(t, []pipeline.ErasedCustomer{{CompanyID: 1, CustomerID: c.ID}}, left)
-	require.NoError(t, d.Store.ErasureDone(t.Context(), 1, c.ID))
+	gone := pipeline.ErasedCustomer{CompanyID: 1, CustomerID: c.ID}
+	require.NoError(t, d.Store.ErasureDone(t.Context(), gone, traces.Contents))
 	left, err = d.Store.LeftErasures(t.Context(), 0, 10)
 	require.NoError(t, err)
 	require.Empty(t, left)
@@ -212,6 +214,16 @@ func TestErase(t *testing.T) {
 	traces, err = d.Store.ErasedTraces(t.Context(), 1, c.ID)
 	require.NoError(t, err)
 	require.Equal(t, []string{late.SHA256}, traces.Contents)
+
+	// Even where it came between the clean-up and its end.
+	require.NoError(t, d.Store.ErasureDone(t.Context(), gone, nil))
+	left, err = d.Store.LeftErasures(t.Context(), 0, 10)
+	require.NoError(t, err)
+	require.Len(t, left, 1)
+	require.NoError(t, d.Store.ErasureDone(t.Context(), gone, traces.Contents))
+	left, err = d.Store.LeftErasures(t.Context(), 0, 10)
+	require.NoError(t, err)
+	require.Empty(t, left)
 	_, err = d.Store.ErasedTraces(t.Context(), 1, other.ID)
 	requireCode(t, pipeline.CodeNotFound, err)
 }

@@ -389,8 +389,8 @@ func (s *Store) Webhooks(ctx context.Context, companyID, partnerKey int64, page 
 // webhook as it stands, and nobody else changes it meanwhile; what f refuses is not written. Where
 // it was switched off, what is pending becomes held (but see keepsWhileOff), and webhook.disabled
 // is recorded; where it was switched on, or its URL is another, its health begins anew, and what is
-// held becomes due, as does what was parked where it is not ordered any more. wake names the webhooks whose
-// workflow has something to do now.
+// held becomes due, as does what was parked where it is not ordered any more. wake names the
+// webhooks whose workflow has something to do now.
 func (s *Store) UpdateWebhook(
 	ctx context.Context, companyID, id int64, f func(pipeline.Webhook) (pipeline.Webhook, error),
 ) (updated pipeline.Webhook, wake []int64, err error) {
