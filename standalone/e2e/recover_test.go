@@ -106,7 +106,9 @@ func TestTemporalIsLostAltogether(t *testing.T) {
 	store := w.openStore(t, dir)
 	state, err := store.Proposal(t.Context(), w.id, open.ID)
 	require.NoError(t, err)
-	signed, _, err := pipeline.Next(state, pipeline.Command{Type: pipeline.TypeContractSigned, OccurredAt: time.Now().UTC()}, "behind")
+	signed, _, err := pipeline.Next(state, pipeline.Command{
+		Type: pipeline.TypeContractSigned, OccurredAt: time.Now().UTC().Truncate(time.Millisecond),
+	}, "behind")
 	require.NoError(t, err)
 	_, err = store.Append(t.Context(), signed, pipeline.Idempotency{})
 	require.NoError(t, err)
