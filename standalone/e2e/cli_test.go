@@ -16,26 +16,26 @@ import (
 	"github.com/dealwright/dealwright/pipeline"
 )
 
-// output is written by a command that runs and read by its test.
-type output struct {
+// printed is written by a command that runs and read by its test.
+type printed struct {
 	mu   sync.Mutex
 	text bytes.Buffer
 }
 
-func (o *output) Write(p []byte) (int, error) {
+func (o *printed) Write(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.text.Write(p)
 }
 
-func (o *output) String() string {
+func (o *printed) String() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.text.String()
 }
 
 // command runs the dealwright command as a company's user would.
-func (c company) command(ctx context.Context, out, progress *output, args ...string) error {
+func (c company) command(ctx context.Context, out, progress *printed, args ...string) error {
 	root := app.Command("test")
 	root.SetArgs(append(args, "--api", c.api, "--key", c.key))
 	root.SetOut(out)
@@ -46,7 +46,7 @@ func (c company) command(ctx context.Context, out, progress *output, args ...str
 // line gives what a command prints with --json, decoded.
 func line[T any](t *testing.T, c company, args ...string) T {
 	t.Helper()
-	var out, progress output
+	var out, progress printed
 	require.NoError(t, c.command(t.Context(), &out, &progress, append(args, "--json")...), progress.String())
 	var v T
 	first, _, _ := strings.Cut(out.String(), "\n")
@@ -71,7 +71,7 @@ func TestTheCommandDrivesADeal(t *testing.T) {
 	require.Equal(t, proposal.ID, line[pipeline.Proposal](t, c, "proposals", "list", "--status", "sent").ID)
 	require.Equal(t, customer.ID, line[pipeline.Customer](t, c, "customers", "list", "--limit", "1").ID)
 
-	var out, progress output
+	var out, progress printed
 	require.NoError(t, c.command(t.Context(), &out, &progress, "proposals", "list"))
 	require.Contains(t, out.String(), "STATUS")
 	require.Contains(t, out.String(), "sent")
@@ -86,7 +86,7 @@ func TestTheCommandFollowsEvents(t *testing.T) {
 	c := sharedEngine(t).newCompany(t)
 	c.customer(t)
 	ctx, interrupt := context.WithCancel(t.Context())
-	var out, progress output
+	var out, progress printed
 	ended := make(chan error, 1)
 	go func() { ended <- c.command(ctx, &out, &progress, "events", "tail", "--after", "0") }()
 	eventually(t, "the first event", func() bool { return strings.Contains(out.String(), "customer.created") })
@@ -105,7 +105,7 @@ func TestTheCommandReplaysWithAProgressBar(t *testing.T) {
 	}
 	made := line[hook](t, c, "webhooks", "create", partner.URL+"/", "--events", "customer.*")
 	require.NotEmpty(t, made.Secret)
-	var out, progress output
+	var out, progress printed
 	require.NoError(t, c.command(t.Context(), &out, &progress, "webhooks", "replay", fmt.Sprint(made.ID)))
 	require.Contains(t, progress.String(), "100%")
 	require.Equal(t, 3, partner.count("/"))
@@ -124,7 +124,7 @@ func TestListenForwardsRealDeliveries(t *testing.T) {
 	c := sharedEngine(t).newCompany(t)
 	mine := newReceiver(t)
 	ctx, interrupt := context.WithCancel(t.Context())
-	var out, progress output
+	var out, progress printed
 	ended := make(chan error, 1)
 	go func() {
 		ended <- c.command(ctx, &out, &progress, "listen", "--forward-to", mine.URL+"/dev", "--events", "customer.*")
