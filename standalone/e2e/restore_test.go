@@ -29,7 +29,7 @@ func postgresTool(t *testing.T, name string) string {
 	return slices.Max(found)
 }
 
-func output(t *testing.T, env []string, program string, args ...string) string {
+func outputOf(t *testing.T, env []string, program string, args ...string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), program, args...)
 	cmd.Env = append(os.Environ(), env...)
@@ -55,7 +55,7 @@ func TestADumpOfPostgresIsEnoughToGoOn(t *testing.T) {
 	proposal := c.proposal(t, customer.ID).Ref().Stream()
 	c.moved(t, proposal, pipeline.TypeProposalSent, nil)
 	c.allAre(t, h, pipeline.DeliveryDelivered, 3)
-	output(t, nil, dump, "--format=custom", "--file="+backup, lost.DatabaseURL())
+	outputOf(t, nil, dump, "--format=custom", "--file="+backup, lost.DatabaseURL())
 
 	// A new server, a new Temporal; the disaster has left nothing but the dump and the key.
 	server, err := privatepostgres.Start(t.Context(), privatepostgres.Options{
@@ -64,16 +64,16 @@ func TestADumpOfPostgresIsEnoughToGoOn(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, server.Stop()) })
 	psql := postgresTool(t, "psql")
-	output(t, nil, psql, server.URL(), "-c", "CREATE ROLE dealwright_api NOLOGIN")
-	output(t, nil, restore, "--no-owner", "--exit-on-error", "--dbname="+server.URL(), backup)
+	outputOf(t, nil, psql, server.URL(), "-c", "CREATE ROLE dealwright_api NOLOGIN")
+	outputOf(t, nil, restore, "--no-owner", "--exit-on-error", "--dbname="+server.URL(), backup)
 	again, err := startEngine(t.Context(), func(o *stack.Options) { o.App.DatabaseURL = server.URL() })
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, again.stop()) })
 	require.Empty(t, again.list(t, `WorkflowType IN ("Customer","Proposal","Webhook")`))
 
 	command := filepath.Join(dir, "dealwright")
-	output(t, nil, "go", "build", "-buildvcs=false", "-o", command, "github.com/dealwright/dealwright/cmd/dealwright")
-	said := output(t, []string{
+	outputOf(t, nil, "go", "build", "-buildvcs=false", "-o", command, "github.com/dealwright/dealwright/cmd/dealwright")
+	said := outputOf(t, []string{
 		"DATABASE_URL=" + server.URL(), "TEMPORAL_ADDRESS=" + again.Ready().Temporal, "DEALWRIGHT_ENCRYPTION_KEY=" + encryptionKey,
 	}, command, "recover-workflows")
 	t.Log(said)
