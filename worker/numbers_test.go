@@ -10,7 +10,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
 
-	"github.com/dealwright/dealwright/activities"
 	"github.com/dealwright/dealwright/pipeline"
 	"github.com/dealwright/dealwright/worker"
 )
@@ -51,7 +50,7 @@ func TestNumbers(t *testing.T) {
 	store := &appends{}
 	counted := worker.Counted(numbers, store)
 	sender := &sends{}
-	var countedSender activities.Sender = worker.CountedSender(numbers, sender)
+	countedSender := worker.CountedSender(numbers, sender)
 	for _, failure := range []error{nil, pipeline.Errorf(pipeline.CodeConflict, "x"), pipeline.Errorf(pipeline.CodeUnavailable, "x")} {
 		store.err = failure
 		_, err := counted.Append(t.Context(), pipeline.Event{Type: pipeline.TypeProposalSent}, pipeline.Idempotency{})

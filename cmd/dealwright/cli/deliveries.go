@@ -54,7 +54,7 @@ func (s *settings) showDelivery() *cobra.Command {
 			}
 			a, err := api.GetDeliveryWithResponse(cmd.Context(), n)
 			if err != nil {
-				return err //nolint:wrapcheck // it says which request failed
+				return err
 			}
 			if err := client.Check(a, a.ApplicationproblemJSONDefault); err != nil {
 				return err
@@ -74,7 +74,7 @@ func (s *settings) resendDelivery() *cobra.Command {
 			}
 			a, err := api.ResendDeliveryWithResponse(cmd.Context(), n, nil, client.ResendDeliveryJSONRequestBody{})
 			if err != nil {
-				return err //nolint:wrapcheck // it says which request failed
+				return err
 			}
 			if err := client.Check(a, a.ApplicationproblemJSONDefault); err != nil {
 				return err
@@ -97,7 +97,7 @@ func (s *settings) listKeys() *cobra.Command {
 		RunE: s.call(func(cmd *cobra.Command, api *client.ClientWithResponses, _ []string) error {
 			a, err := api.ListKeysWithResponse(cmd.Context(), &client.ListKeysParams{Limit: &limit})
 			if err != nil {
-				return err //nolint:wrapcheck // it says which request failed
+				return err
 			}
 			if err := client.Check(a, a.ApplicationproblemJSONDefault); err != nil {
 				return err
@@ -123,7 +123,7 @@ func (s *settings) createKey() *cobra.Command {
 			}
 			a, err := api.CreateKeyWithResponse(cmd.Context(), nil, body)
 			if err != nil {
-				return err //nolint:wrapcheck // it says which request failed
+				return err
 			}
 			if err := client.Check(a, a.ApplicationproblemJSONDefault); err != nil {
 				return err
@@ -149,7 +149,7 @@ func (s *settings) revokeKey() *cobra.Command {
 			}
 			a, err := api.RevokeKeyWithResponse(cmd.Context(), n)
 			if err != nil {
-				return err //nolint:wrapcheck // it says which request failed
+				return err
 			}
 			return gone(a.StatusCode(), a.ApplicationproblemJSONDefault)
 		}),

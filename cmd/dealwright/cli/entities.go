@@ -25,7 +25,7 @@ func (s *settings) listCustomers() *cobra.Command {
 			}
 			a, err := api.ListCustomersWithResponse(cmd.Context(), params)
 			if err != nil {
-				return err //nolint:wrapcheck // it says which request failed
+				return err
 			}
 			if err := client.Check(a, a.ApplicationproblemJSONDefault); err != nil {
 				return err
@@ -52,7 +52,7 @@ func (s *settings) showCustomer() *cobra.Command {
 			}
 			a, err := api.GetCustomerWithResponse(cmd.Context(), n)
 			if err != nil {
-				return err //nolint:wrapcheck // it says which request failed
+				return err
 			}
 			if err := client.Check(a, a.ApplicationproblemJSONDefault); err != nil {
 				return err
@@ -79,7 +79,7 @@ func (s *settings) moveCustomer() *cobra.Command {
 			a, err := api.MoveCustomerWithResponse(cmd.Context(), n, &client.MoveCustomerParams{IdempotencyKey: optional(key)},
 				client.TransitionRequest{Type: client.TransitionRequestType(args[1]), Data: fields})
 			if err != nil {
-				return err //nolint:wrapcheck // it says which request failed
+				return err
 			}
 			if err := client.Check(a, a.ApplicationproblemJSONDefault); err != nil {
 				return err
@@ -114,7 +114,7 @@ func (s *settings) listProposals() *cobra.Command {
 				Status: optional(status), ContractStatus: optional(contract), CustomerId: optional(customer), Limit: &limit,
 			})
 			if err != nil {
-				return err //nolint:wrapcheck // it says which request failed
+				return err
 			}
 			if err := client.Check(a, a.ApplicationproblemJSONDefault); err != nil {
 				return err
@@ -142,7 +142,7 @@ func (s *settings) showProposal() *cobra.Command {
 			}
 			a, err := api.GetProposalWithResponse(cmd.Context(), n)
 			if err != nil {
-				return err //nolint:wrapcheck // it says which request failed
+				return err
 			}
 			if err := client.Check(a, a.ApplicationproblemJSONDefault); err != nil {
 				return err
@@ -169,7 +169,7 @@ func (s *settings) moveProposal() *cobra.Command {
 			a, err := api.MoveProposalWithResponse(cmd.Context(), n, &client.MoveProposalParams{IdempotencyKey: optional(key)},
 				client.TransitionRequest{Type: client.TransitionRequestType(args[1]), Data: fields})
 			if err != nil {
-				return err //nolint:wrapcheck // it says which request failed
+				return err
 			}
 			if err := client.Check(a, a.ApplicationproblemJSONDefault); err != nil {
 				return err

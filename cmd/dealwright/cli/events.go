@@ -80,13 +80,13 @@ func followOnce(
 ) error {
 	answer, err := api.StreamFeed(ctx, params)
 	if err != nil {
-		return err //nolint:wrapcheck // it says which request failed
+		return err
 	}
 	defer answer.Body.Close()
 	if answer.StatusCode != http.StatusOK {
 		refused, err := client.ParseStreamFeedResponse(answer)
 		if err != nil {
-			return err //nolint:wrapcheck // it says what is wrong with the answer
+			return err
 		}
 		return client.Check(refused, refused.ApplicationproblemJSONDefault)
 	}

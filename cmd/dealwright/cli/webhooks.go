@@ -25,7 +25,7 @@ func (s *settings) listWebhooks() *cobra.Command {
 		RunE: s.call(func(cmd *cobra.Command, api *client.ClientWithResponses, _ []string) error {
 			a, err := api.ListWebhooksWithResponse(cmd.Context(), &client.ListWebhooksParams{Limit: &limit})
 			if err != nil {
-				return err //nolint:wrapcheck // it says which request failed
+				return err
 			}
 			if err := client.Check(a, a.ApplicationproblemJSONDefault); err != nil {
 				return err
@@ -50,7 +50,7 @@ func (s *settings) showWebhook() *cobra.Command {
 			}
 			a, err := api.GetWebhookWithResponse(cmd.Context(), n)
 			if err != nil {
-				return err //nolint:wrapcheck // it says which request failed
+				return err
 			}
 			if err := client.Check(a, a.ApplicationproblemJSONDefault); err != nil {
 				return err
@@ -98,7 +98,7 @@ func create(
 	with(&body)
 	a, err := api.CreateWebhookWithResponse(ctx, nil, body)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // it says which request failed
+		return nil, err
 	}
 	return a.JSON201, client.Check(a, a.ApplicationproblemJSONDefault)
 }
@@ -113,7 +113,7 @@ func (s *settings) testWebhook() *cobra.Command {
 			}
 			a, err := api.TestWebhookWithResponse(cmd.Context(), n, nil, client.TestWebhookRequest{Type: client.TestWebhookRequestType(args[1])})
 			if err != nil {
-				return err //nolint:wrapcheck // it says which request failed
+				return err
 			}
 			if err := client.Check(a, a.ApplicationproblemJSONDefault); err != nil {
 				return err
@@ -136,7 +136,7 @@ func (s *settings) deleteWebhook() *cobra.Command {
 			}
 			a, err := api.DeleteWebhookWithResponse(cmd.Context(), n)
 			if err != nil {
-				return err //nolint:wrapcheck // it says which request failed
+				return err
 			}
 			return gone(a.StatusCode(), a.ApplicationproblemJSONDefault)
 		}),
@@ -156,7 +156,7 @@ func (s *settings) replay() *cobra.Command {
 			}
 			a, err := api.ReplayEventsWithResponse(cmd.Context(), n, nil, replayRequest(after, until, types))
 			if err != nil {
-				return err //nolint:wrapcheck // it says which request failed
+				return err
 			}
 			if err := client.Check(a, a.ApplicationproblemJSONDefault); err != nil {
 				return err
@@ -218,12 +218,12 @@ func watchReplay(ctx context.Context, api *client.ClientWithResponses, r client.
 		}
 		select {
 		case <-ctx.Done():
-			return r, ctx.Err() //nolint:wrapcheck // the user's own interrupt
+			return r, ctx.Err()
 		case <-time.After(every):
 		}
 		a, err := api.GetReplayWithResponse(ctx, r.WebhookId, r.Id)
 		if err != nil {
-			return r, err //nolint:wrapcheck // it says which request failed
+			return r, err
 		}
 		if err := client.Check(a, a.ApplicationproblemJSONDefault); err != nil {
 			return r, err
