@@ -41,7 +41,7 @@ func TestARefusalSaysWhatIsWrong(t *testing.T) {
 		w.Header().Set("Content-Type", "application/problem+json")
 		w.WriteHeader(http.StatusUnprocessableEntity)
 		_, _ = w.Write([]byte(`{"type":"t","title":"t","status":422,"detail":"the input is not valid","code":"invalid","request_id":"r",
-			"errors":[{"pointer":"/name","detail":"must not be empty"}]}`)) //nolint:errcheck // the test sees what comes
+			"errors":[{"pointer":"/name","detail":"must not be empty"}]}`))
 	}))
 	defer server.Close()
 	ask := func(key string) error {

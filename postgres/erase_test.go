@@ -23,7 +23,6 @@ const planted = "Wilhelmina"
 // plantedDeal makes a customer and a proposal to whom everything has happened that there is.
 func plantedDeal(t *testing.T, d database) (pipeline.Customer, pipeline.Proposal) {
 	t.Helper()
-	const company = 1
 	s := d.Store
 	id := reserve(t, s, 1, pipeline.KindCustomer)
 	c, _ := happen(t, s, pipeline.NewCustomer(1, id), pipeline.TypeCustomerCreated, fmt.Sprintf(`{"uuid":%q,"name":"Wilhelmina Doe",

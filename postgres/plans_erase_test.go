@@ -50,7 +50,9 @@ func plansOfErasure(t *testing.T, d database, store *postgres.Store, plans *plan
 		}},
 		{"ErasedTraces", 20, func() error { _, err := store.ErasedTraces(ctx, 1, gone.ID); return err }},
 		{"BlankErased", 200, func() error { return store.BlankErased(ctx, 1, streams) }},
-		{"ErasureDone", 20, func() error { return store.ErasureDone(ctx, pipeline.ErasedCustomer{CompanyID: 1, CustomerID: gone.ID}, nil) }},
+		{"ErasureDone", 20, func() error {
+			return store.ErasureDone(ctx, pipeline.ErasedCustomer{CompanyID: 1, CustomerID: gone.ID}, nil)
+		}},
 		{"LeftErasures", 100, func() error { return read(store.LeftErasures(ctx, time.Minute, 100)) }},
 	} {
 		t.Run(test.name, func(t *testing.T) {

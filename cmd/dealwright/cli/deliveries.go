@@ -26,7 +26,7 @@ func (s *settings) listDeliveries() *cobra.Command {
 				Status: optional(status), EventId: optional(event), WebhookId: optional(webhook), Limit: &limit,
 			})
 			if err != nil {
-				return err //nolint:wrapcheck // it says which request failed
+				return err
 			}
 			if err := client.Check(a, a.ApplicationproblemJSONDefault); err != nil {
 				return err
