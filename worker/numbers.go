@@ -37,7 +37,7 @@ func NewNumbers(registry prometheus.Registerer, backlog Backlog) (*Numbers, erro
 		}),
 		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "dealwright_delivery_attempts_total",
-			Help: "Attempts by webhook, format and outcome: delivered, failed (another follows), exhausted or discarded.",
+			Help: "Attempts by webhook, format and outcome: delivered, failed, exhausted or discarded.",
 		}, []string{"webhook", "format", "outcome"}),
 		answerTime: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "dealwright_delivery_attempt_duration_seconds",

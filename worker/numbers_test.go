@@ -85,7 +85,7 @@ dealwright_deliveries_due_oldest_seconds 60
 # TYPE dealwright_deliveries_held gauge
 dealwright_deliveries_held{webhook="4"} 2
 dealwright_deliveries_held{webhook="5"} 0
-# HELP dealwright_delivery_attempts_total Attempts by webhook, format and outcome: delivered, failed (another follows), exhausted or discarded.
+# HELP dealwright_delivery_attempts_total Attempts by webhook, format and outcome: delivered, failed, exhausted or discarded.
 # TYPE dealwright_delivery_attempts_total counter
 dealwright_delivery_attempts_total{format="solo",outcome="delivered",webhook="4"} 1
 dealwright_delivery_attempts_total{format="solo",outcome="exhausted",webhook="4"} 1

@@ -60,7 +60,7 @@ func NewProcess(cfg Config, temporal client.Options, log *slog.Logger) (*Process
 	stores := func() error { return errors.Join(walled.Close(), store.Close()) }
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	temporal, err = watched(temporal, metrics)
+	temporal, err = watched(temporal, metrics, log)
 	if err != nil {
 		return nil, errors.Join(err, stores())
 	}

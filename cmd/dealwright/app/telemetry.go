@@ -86,7 +86,7 @@ func newExporter(ctx context.Context) (trace.SpanExporter, error) {
 
 // watched adds to options what counts and traces the SDK's own work: tasks, activities, and their
 // waits, as temporal_… in the registry.
-func watched(options client.Options, registry prometheus.Registerer) (client.Options, error) {
+func watched(options client.Options, registry prometheus.Registerer, log *slog.Logger) (client.Options, error) {
 	exporter, err := promexport.New(promexport.WithRegisterer(registry), promexport.WithoutScopeInfo(), promexport.WithoutTargetInfo())
 	if err != nil {
 		return options, fmt.Errorf("metrics of the temporal SDK: %w", err)
@@ -98,7 +98,7 @@ func watched(options client.Options, registry prometheus.Registerer) (client.Opt
 		}})))
 	options.MetricsHandler = opentelemetry.NewMetricsHandler(opentelemetry.MetricsHandlerOptions{
 		Meter: meters.Meter("temporal-sdk-go"), UseMonotonicCounters: true,
-		OnError: func(err error) { slog.Warn("temporal SDK metric", "error", err) },
+		OnError: func(err error) { log.Warn("temporal SDK metric", "error", err) },
 	})
 	if !tracing() {
 		return options, nil

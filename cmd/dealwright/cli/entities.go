@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"context"
+
 	"github.com/spf13/cobra"
 
 	"github.com/dealwright/dealwright/client"
@@ -63,38 +65,43 @@ func (s *settings) showCustomer() *cobra.Command {
 }
 
 func (s *settings) moveCustomer() *cobra.Command {
+	return s.moving("customer", `  dealwright customers move 12345 customer.status_changed --data '{"status":2}'`,
+		func(ctx context.Context, api *client.ClientWithResponses, n int64, key *string, t client.TransitionRequest) (any, error) {
+			a, err := api.MoveCustomerWithResponse(ctx, n, &client.MoveCustomerParams{IdempotencyKey: key}, t)
+			if err != nil {
+				return nil, err
+			}
+			return a.JSON201, client.Check(a, a.ApplicationproblemJSONDefault)
+		})
+}
+
+// mover asks for a transition and gives what was answered.
+type mover func(ctx context.Context, api *client.ClientWithResponses, n int64, key *string, t client.TransitionRequest) (any, error)
+
+// moving is the command that moves entities of a kind.
+func (s *settings) moving(kind, example string, move mover) *cobra.Command {
 	var data, key string
 	c := &cobra.Command{
-		Use: "move ID TYPE", Short: "Ask for an event to happen to a customer", Args: cobra.ExactArgs(2),
-		Example: `  dealwright customers move 12345 customer.status_changed --data '{"status":2}'`,
+		Use: "move ID TYPE", Short: "Ask for an event to happen to a " + kind, Args: cobra.ExactArgs(2), Example: example,
 		RunE: s.call(func(cmd *cobra.Command, api *client.ClientWithResponses, args []string) error {
 			n, err := id(args[0])
 			if err != nil {
 				return err
 			}
-			fields, err := payload(data)
+			transition := client.TransitionRequest{Type: client.TransitionRequestType(args[1])}
+			if transition.Data, err = payload(data); err != nil {
+				return err
+			}
+			moved, err := move(cmd.Context(), api, n, optional(key), transition)
 			if err != nil {
 				return err
 			}
-			a, err := api.MoveCustomerWithResponse(cmd.Context(), n, &client.MoveCustomerParams{IdempotencyKey: optional(key)},
-				client.TransitionRequest{Type: client.TransitionRequestType(args[1]), Data: fields})
-			if err != nil {
-				return err
-			}
-			if err := client.Check(a, a.ApplicationproblemJSONDefault); err != nil {
-				return err
-			}
-			return s.show(cmd, a.JSON201)
+			return s.show(cmd, moved)
 		}),
 	}
-	moving(c, &data, &key)
+	c.Flags().StringVar(&data, "data", "", "the event's own fields, as a JSON object")
+	c.Flags().StringVar(&key, "idempotency-key", "", "a name for this request, so that it can be repeated")
 	return c
-}
-
-// moving adds the flags of a transition.
-func moving(c *cobra.Command, data, key *string) {
-	c.Flags().StringVar(data, "data", "", "the event's own fields, as a JSON object")
-	c.Flags().StringVar(key, "idempotency-key", "", "a name for this request, so that it can be repeated")
 }
 
 func (s *settings) proposals() *cobra.Command {
@@ -153,30 +160,12 @@ func (s *settings) showProposal() *cobra.Command {
 }
 
 func (s *settings) moveProposal() *cobra.Command {
-	var data, key string
-	c := &cobra.Command{
-		Use: "move ID TYPE", Short: "Ask for an event to happen to a proposal", Args: cobra.ExactArgs(2),
-		Example: "  dealwright proposals move 54321 proposal.sent",
-		RunE: s.call(func(cmd *cobra.Command, api *client.ClientWithResponses, args []string) error {
-			n, err := id(args[0])
+	return s.moving("proposal", "  dealwright proposals move 54321 proposal.sent",
+		func(ctx context.Context, api *client.ClientWithResponses, n int64, key *string, t client.TransitionRequest) (any, error) {
+			a, err := api.MoveProposalWithResponse(ctx, n, &client.MoveProposalParams{IdempotencyKey: key}, t)
 			if err != nil {
-				return err
+				return nil, err
 			}
-			fields, err := payload(data)
-			if err != nil {
-				return err
-			}
-			a, err := api.MoveProposalWithResponse(cmd.Context(), n, &client.MoveProposalParams{IdempotencyKey: optional(key)},
-				client.TransitionRequest{Type: client.TransitionRequestType(args[1]), Data: fields})
-			if err != nil {
-				return err
-			}
-			if err := client.Check(a, a.ApplicationproblemJSONDefault); err != nil {
-				return err
-			}
-			return s.show(cmd, a.JSON201)
-		}),
-	}
-	moving(c, &data, &key)
-	return c
+			return a.JSON201, client.Check(a, a.ApplicationproblemJSONDefault)
+		})
 }

@@ -46,7 +46,7 @@ func (s *settings) printEvent(cmd *cobra.Command, e client.Event) error {
 		return fmt.Errorf("encode payload: %w", err)
 	}
 	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%d  %s  %-14s #%-3d %-24s %s\n",
-		e.Position, e.Timestamp.Local().Format(time.TimeOnly), e.Stream, e.Seq, e.Type, data)
+		e.Position, local(e.Timestamp).Format(time.TimeOnly), e.Stream, e.Seq, e.Type, data)
 	return err //nolint:wrapcheck // it says what it could not write
 }
 

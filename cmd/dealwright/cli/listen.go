@@ -119,7 +119,7 @@ func (s *settings) printReceipt(cmd *cobra.Command, r receipt) error {
 	if r.Error != "" {
 		outcome += ": " + r.Error
 	}
-	_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s  %s  -> %s\n%s\n", r.At.Local().Format(time.TimeOnly), r.ID, outcome, r.Body)
+	_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s  %s  -> %s\n%s\n", local(r.At).Format(time.TimeOnly), r.ID, outcome, r.Body)
 	return err //nolint:wrapcheck // it says what it could not write
 }
 
@@ -172,18 +172,17 @@ func (r *relay) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	case <-req.Context().Done():
 	}
 	w.WriteHeader(got.Status)
-	_, _ = w.Write(answer) //nolint:errcheck // the engine has hung up, and will try again
+	// Where this fails the engine has hung up, and will try again.
+	_, _ = w.Write(answer) //nolint:gosec // it goes to the engine, not to a browser
 }
 
 func (r *relay) forward(req *http.Request, body []byte) (int, []byte, error) {
-	ctx, cancel := context.WithTimeout(req.Context(), relayPatience)
-	defer cancel()
-	on, err := http.NewRequestWithContext(ctx, req.Method, r.to, bytes.NewReader(body))
+	on, err := http.NewRequestWithContext(req.Context(), req.Method, r.to, bytes.NewReader(body))
 	if err != nil {
 		return 0, nil, err //nolint:wrapcheck // it says what is wrong with the URL
 	}
 	on.Header = req.Header.Clone()
-	answer, err := http.DefaultClient.Do(on) //nolint:gosec // it goes where the developer said
+	answer, err := (&http.Client{Timeout: relayPatience}).Do(on) //nolint:gosec // it goes where the developer said
 	if err != nil {
 		return 0, nil, err //nolint:wrapcheck // it says which request failed
 	}

@@ -183,7 +183,7 @@ func replayRequest(after, until, types string) client.ReplayRequest {
 	var r client.ReplayRequest
 	r.After, r.Until = place(after), place(until)
 	if types != "" {
-		r.Types = anyOf(types)
+		r.Types = new(any(types))
 	}
 	return r
 }
@@ -193,12 +193,10 @@ func place(given string) *any {
 		return nil
 	}
 	if n, err := id(given); err == nil || given == "0" {
-		return anyOf(n)
+		return new(any(n))
 	}
-	return anyOf(given)
+	return new(any(given))
 }
-
-func anyOf(v any) *any { return &v }
 
 // watchReplay shows a bar until a replay is over.
 func watchReplay(ctx context.Context, api *client.ClientWithResponses, r client.Replay, progress io.Writer) (client.Replay, error) {
