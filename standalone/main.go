@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -14,6 +15,7 @@ import (
 
 	"go.temporal.io/sdk/worker"
 
+	"github.com/dealwright/dealwright/cmd/dealwright/app"
 	"github.com/dealwright/dealwright/standalone/stack"
 )
 
@@ -47,6 +49,10 @@ func run() error {
 		return err
 	}
 	slog.SetDefault(options.Logger) // also for what libraries write to the standard logger
+	stopTracing, err := app.StartTracing(ctx, version)
+	if err != nil {
+		return err
+	}
 	s, err := stack.Start(ctx, options)
 	if err != nil {
 		return err
@@ -54,7 +60,7 @@ func run() error {
 	if err := announce(s.Ready()); err != nil {
 		return err
 	}
-	return s.Wait()
+	return errors.Join(s.Wait(), stopTracing())
 }
 
 // workflowsKept is how many lifecycles the worker keeps in memory between their transitions, some

@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -36,7 +36,7 @@ func (o *printed) String() string {
 
 // command runs the dealwright command as a company's user would.
 func (c company) command(ctx context.Context, out, progress *printed, args ...string) error {
-	root := app.Command("test")
+	root := app.Command("test") //nolint:contextcheck // it comes with ExecuteContext
 	root.SetArgs(append(args, "--api", c.api, "--key", c.key))
 	root.SetOut(out)
 	root.SetErr(progress)
@@ -54,18 +54,20 @@ func line[T any](t *testing.T, c company, args ...string) T {
 	return v
 }
 
+func number(id int64) string { return strconv.FormatInt(id, 10) }
+
 func TestTheCommandDrivesADeal(t *testing.T) {
 	t.Parallel()
 	c := sharedEngine(t).newCompany(t)
 	customer := c.customer(t)
 	proposal := c.proposal(t, customer.ID)
-	id := fmt.Sprint(proposal.ID)
+	id := number(proposal.ID)
 
 	moved := line[struct {
 		State   pipeline.Proposal
 		Allowed []pipeline.EventType
 	}](t, c, "proposals", "move", id, "proposal.sent", "--data", `{"channel":"email"}`)
-	require.Equal(t, "sent", string(moved.State.Status))
+	require.Equal(t, "sent", moved.State.Status)
 	require.Contains(t, moved.Allowed, pipeline.TypeProposalSelected)
 	require.Equal(t, moved.State.ID, line[pipeline.Proposal](t, c, "proposals", "show", id).ID)
 	require.Equal(t, proposal.ID, line[pipeline.Proposal](t, c, "proposals", "list", "--status", "sent").ID)
@@ -106,16 +108,18 @@ func TestTheCommandReplaysWithAProgressBar(t *testing.T) {
 	made := line[hook](t, c, "webhooks", "create", partner.URL+"/", "--events", "customer.*")
 	require.NotEmpty(t, made.Secret)
 	var out, progress printed
-	require.NoError(t, c.command(t.Context(), &out, &progress, "webhooks", "replay", fmt.Sprint(made.ID)))
+	require.NoError(t, c.command(t.Context(), &out, &progress, "webhooks", "replay", number(made.ID)))
 	require.Contains(t, progress.String(), "100%")
 	require.Equal(t, 3, partner.count("/"))
 
-	d := line[pipeline.Delivery](t, c, "deliveries", "list", "--webhook", fmt.Sprint(made.ID))
-	line[pipeline.Delivery](t, c, "deliveries", "resend", fmt.Sprint(d.ID))
-	eventually(t, "one more", func() bool { return partner.count("/") == 4 })
-	require.Len(t, line[pipeline.Delivery](t, c, "deliveries", "show", fmt.Sprint(d.ID)).Attempts, 2)
-	require.True(t, line[sampleSent](t, c, "webhooks", "test", fmt.Sprint(made.ID), "proposal.sold").Delivered)
-	require.NoError(t, c.command(t.Context(), &out, &progress, "webhooks", "delete", fmt.Sprint(made.ID)))
+	d := line[pipeline.Delivery](t, c, "deliveries", "list", "--webhook", number(made.ID))
+	line[pipeline.Delivery](t, c, "deliveries", "resend", number(d.ID))
+	eventually(t, "one more", func() bool {
+		return len(line[pipeline.Delivery](t, c, "deliveries", "show", number(d.ID)).Attempts) == 2
+	})
+	require.Equal(t, 4, partner.count("/"))
+	require.True(t, line[sampleSent](t, c, "webhooks", "test", number(made.ID), "proposal.sold").Delivered)
+	require.NoError(t, c.command(t.Context(), &out, &progress, "webhooks", "delete", number(made.ID)))
 	refused(t, c.get(t, made.path()), http.StatusNotFound, pipeline.CodeNotFound)
 }
 
@@ -130,12 +134,12 @@ func TestListenForwardsRealDeliveries(t *testing.T) {
 		ended <- c.command(ctx, &out, &progress, "listen", "--forward-to", mine.URL+"/dev", "--events", "customer.*")
 	}()
 	eventually(t, "the webhook of the session", func() bool { return strings.Contains(progress.String(), "its secret is whsec_") })
-	secret := progress.String()[strings.Index(progress.String(), "whsec_"):]
+	_, secret, _ := strings.Cut(progress.String(), "whsec_")
 	c.customer(t)
 	eventually(t, "the delivery", func() bool { return strings.Contains(out.String(), "-> 200 OK") })
 	got := mine.at("/dev")
 	require.Len(t, got, 1)
-	got[0].requireSigned(t, strings.TrimSpace(secret))
+	got[0].requireSigned(t, "whsec_"+strings.TrimSpace(secret))
 	require.Contains(t, out.String(), `"type":"customer.created"`)
 	interrupt()
 	require.NoError(t, <-ended)

@@ -86,9 +86,9 @@ func command(t *testing.T, dir string, env ...string) *exec.Cmd {
 }
 
 // startProcess starts the program and waits until it says that it is ready.
-func startProcess(t *testing.T, dir string) *process {
+func startProcess(t *testing.T, dir string, env ...string) *process {
 	t.Helper()
-	p := &process{Cmd: command(t, dir), done: make(chan struct{})}
+	p := &process{Cmd: command(t, dir, env...), done: make(chan struct{})}
 	p.Stderr = &p.output
 	said, err := p.StdoutPipe()
 	require.NoError(t, err)
