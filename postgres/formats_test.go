@@ -111,7 +111,9 @@ func everythingHappens(t *testing.T, d database) []pipeline.Event {
 		p, _ = happen(t, d.Store, p, step, data)
 	}
 	events := feed(t, d, pipeline.FeedQuery{CompanyID: 1, Limit: 100})
-	require.Subset(t, types(events), catalogued())
+	// But for an erasure, which no other system has a name for, and which discards what waits.
+	happening := slices.DeleteFunc(catalogued(), func(t string) bool { return t == string(pipeline.TypeCustomerErased) })
+	require.Subset(t, types(events), happening)
 	return events
 }
 
