@@ -33,7 +33,7 @@ func TestDeliverKeepsTheOrderOfEachWebhook(t *testing.T) {
 	b := newBench(t, (&deliveryStore{}).queued(stream, 1, 2, 3, 1, 2, 3, 3, 2, 1))
 	out, err := b.deliver()
 	require.NoError(t, err)
-	require.Equal(t, activities.DeliverResult{Delivered: 9}, out)
+	require.Equal(t, activities.DeliverResult{Delivered: 9, Newest: 9}, out)
 	require.Equal(t, map[int64][]int64{1: {1, 4, 9}, 2: {2, 5, 8}, 3: {3, 6, 7}}, orders(b.sender, byWebhook))
 	require.Len(t, b.store.recorded(), 9)
 	require.Empty(t, b.waker.list())
@@ -77,7 +77,7 @@ func TestDeliverServesWebhooksSideBySide(t *testing.T) {
 	}
 	out, err := b.deliver()
 	require.NoError(t, err)
-	require.Equal(t, activities.DeliverResult{Delivered: n}, out)
+	require.Equal(t, activities.DeliverResult{Delivered: n, Newest: n}, out)
 }
 
 func TestDeliverLeavesTheRestOfABadWebhooksQueue(t *testing.T) {
@@ -87,9 +87,9 @@ func TestDeliverLeavesTheRestOfABadWebhooksQueue(t *testing.T) {
 		out    activities.DeliverResult
 		slow   []int64
 	}{
-		"failed":    {failed, activities.DeliverResult{Delivered: 2, Later: 3}, nil},
-		"slow":      {deliveredSlowly, activities.DeliverResult{Delivered: 3, Later: 2}, []int64{1}},
-		"exhausted": {exhausted, activities.DeliverResult{Delivered: 2, Later: 2}, nil},
+		"failed":    {failed, activities.DeliverResult{Delivered: 2, Later: 3, Newest: 5}, nil},
+		"slow":      {deliveredSlowly, activities.DeliverResult{Delivered: 3, Later: 2, Newest: 5}, []int64{1}},
+		"exhausted": {exhausted, activities.DeliverResult{Delivered: 2, Later: 2, Newest: 5}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -118,7 +118,7 @@ func TestDeliverWakesAWebhookWhoseOnlyDeliveryFailed(t *testing.T) {
 	b.sender.answer = func(_ context.Context, d pipeline.Dispatch) pipeline.Result { return failed(d) }
 	out, err := b.deliver()
 	require.NoError(t, err)
-	require.Equal(t, activities.DeliverResult{Later: 2}, out)
+	require.Equal(t, activities.DeliverResult{Later: 2, Newest: 2}, out)
 	require.Equal(t, map[int64]int{1: 1, 2: 1}, b.waker.woken)
 	require.Empty(t, b.store.handedOver(), "they have the time of their next attempt")
 }
@@ -142,7 +142,7 @@ func TestDeliverLeavesWhatIsMarkedForLater(t *testing.T) {
 	b := newBench(t, (&deliveryStore{}).queued(stream, 1, 2, 1).later(1))
 	out, err := b.deliver()
 	require.NoError(t, err)
-	require.Equal(t, activities.DeliverResult{Delivered: 1, Later: 2}, out)
+	require.Equal(t, activities.DeliverResult{Delivered: 1, Later: 2, Newest: 3}, out)
 	require.Equal(t, []int64{2}, b.sender.ids())
 	require.Equal(t, []int64{1, 3}, b.store.handedOver())
 	require.Equal(t, map[int64]int{1: 1}, b.waker.woken)
@@ -159,7 +159,7 @@ func TestDeliverTakesEverything(t *testing.T) {
 	b := newBench(t, store)
 	out, err := b.deliver()
 	require.NoError(t, err)
-	require.Equal(t, activities.DeliverResult{Delivered: n}, out)
+	require.Equal(t, activities.DeliverResult{Delivered: n, Newest: n}, out)
 	require.IsIncreasing(t, b.sender.ids())
 }
 
@@ -191,7 +191,7 @@ func TestDeliverAgainAfterRecordingFailed(t *testing.T) {
 
 	out, err := b.deliver()
 	require.NoError(t, err)
-	require.Equal(t, activities.DeliverResult{Delivered: 2, Later: 1}, out)
+	require.Equal(t, activities.DeliverResult{Delivered: 2, Later: 1, Newest: 3}, out)
 	require.Equal(t, []int64{1, 2, 1, 2}, b.sender.ids(), "with the same events")
 	require.Equal(t, []int64{1, 2}, b.store.recorded())
 	require.Equal(t, []int64{3}, b.store.handedOver())
@@ -209,7 +209,7 @@ func TestDeliverAgainAfterHandOverFailed(t *testing.T) {
 
 	out, err := b.deliver()
 	require.NoError(t, err)
-	require.Equal(t, activities.DeliverResult{Later: 1}, out)
+	require.Equal(t, activities.DeliverResult{Later: 1, Newest: 2}, out)
 	require.Equal(t, []int64{1}, b.sender.ids(), "what was recorded is not sent again")
 	require.Equal(t, []int64{2}, b.store.handedOver())
 	require.Equal(t, []int64{1, 2}, b.waker.list())
@@ -258,7 +258,7 @@ func TestDeliverEndsWhenTheWorkerStops(t *testing.T) {
 	}
 	out, err := b.deliver()
 	require.NoError(t, err)
-	require.Equal(t, activities.DeliverResult{Delivered: 2, Later: 1}, out)
+	require.Equal(t, activities.DeliverResult{Delivered: 2, Later: 1, Newest: 3}, out)
 	require.Equal(t, []int64{3}, b.store.handedOver())
 	require.Equal(t, []int64{1}, b.waker.list())
 }
@@ -273,7 +273,7 @@ func TestDeliverHasItsPatience(t *testing.T) {
 		}
 		out, err := b.deliver()
 		require.NoError(t, err)
-		require.Equal(t, activities.DeliverResult{Delivered: 4, Later: 2}, out, "begun after 0, 4, 8 and 12 s of 15")
+		require.Equal(t, activities.DeliverResult{Delivered: 4, Later: 2, Newest: 6}, out, "begun after 0, 4, 8 and 12 s of 15")
 		require.Equal(t, []int64{5, 6}, b.store.handedOver())
 	})
 }

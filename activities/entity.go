@@ -33,10 +33,13 @@ type DeliverInput struct {
 }
 
 // DeliverResult counts what came of it. Later are those that were left to the Webhook
-// workflows: failed ones, and those of webhooks that an entity had better not wait for.
+// workflows: failed ones, and those of webhooks that an entity had better not wait for. Newest is
+// the latest version of the stream that had something to deliver, 0 where none had: a workflow that
+// knows less has lost the task in which it was recorded.
 type DeliverResult struct {
 	Delivered int
 	Later     int
+	Newest    int64
 }
 
 // DeliverWebhooks sends what an entity has to tell: each webhook's deliveries in order, the
@@ -106,6 +109,7 @@ func (r *entity) take(ctx context.Context, fresh []pipeline.Dispatch) {
 			continue
 		}
 		r.taken[d.DeliveryID] = true
+		r.out.Newest = max(r.out.Newest, d.Event.Version)
 		l, ok := r.lanes[d.Webhook.ID]
 		if !ok {
 			l = &lane{}

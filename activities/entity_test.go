@@ -63,7 +63,7 @@ func TestDeliverTellsOthersWhileItWaits(t *testing.T) {
 			}
 		}
 		require.Equal(t, []time.Duration{0, 20 * time.Millisecond, 2 * time.Second, 2300 * time.Millisecond}, told)
-		require.Equal(t, activities.DeliverResult{Delivered: 5, Later: 5}, out)
+		require.Equal(t, activities.DeliverResult{Delivered: 5, Later: 5, Newest: 10}, out)
 		require.Equal(t, []int64{3, 5, 7, 9, 10}, b.store.handedOver(), "the rest of the slow one, and what came when its patience was over")
 	})
 }

@@ -160,7 +160,7 @@ func TestDeliverLeavesWhatFindsNoPlace(t *testing.T) {
 	leave := occupy(t, b.gate, narrow, 2)
 	out, err := b.deliver()
 	require.NoError(t, err)
-	require.Equal(t, activities.DeliverResult{Delivered: 1, Later: 2}, out)
+	require.Equal(t, activities.DeliverResult{Delivered: 1, Later: 2, Newest: 3}, out)
 	require.Equal(t, []int64{2}, b.sender.ids())
 	require.Equal(t, []int64{1, 3}, b.store.handedOver())
 	require.Equal(t, map[int64]int{1: 1}, b.waker.woken)
@@ -180,7 +180,7 @@ func TestDeliverLeavesWhatIsNotThisWorkersShare(t *testing.T) {
 	occupy(t, b.gate, shared, 1)
 	out, err := b.deliver()
 	require.NoError(t, err)
-	require.Equal(t, activities.DeliverResult{Later: 1}, out)
+	require.Equal(t, activities.DeliverResult{Later: 1, Newest: 1}, out)
 }
 
 // Nobody is woken whose workflow will look in time by itself.

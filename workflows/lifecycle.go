@@ -156,8 +156,29 @@ func (l *lifecycle[S]) work(ctx workflow.Context) {
 		_ = workflow.Await(ctx, func() bool { return delivered.IsReady() || len(l.ensuing) > 0 })
 		l.beginEnsuing(ctx)
 	}
-	if err := delivered.Get(ctx, nil); err != nil {
+	var sent activities.DeliverResult
+	if err := delivered.Get(ctx, &sent); err != nil {
 		workflow.GetLogger(ctx).Warn("deliveries are left to the sweep", "stream", l.state.Ref().Stream(), "error", err)
+	}
+	l.keepUp(ctx, sent.Newest)
+}
+
+// keepUp folds in what was delivered and this workflow knows nothing of: the task in which it was
+// recorded was lost, and Temporal with it. Its caller has been answered from the store since, and
+// nobody else would tell us; a signature would never reach its customer.
+func (l *lifecycle[S]) keepUp(ctx workflow.Context, delivered int64) {
+	if delivered <= l.version() {
+		return
+	}
+	err := l.lock.Lock(ctx)
+	if err == nil {
+		if delivered > l.version() { // the handler that recorded it may have been at work still
+			err = l.catchUp(ctx)
+		}
+		l.lock.Unlock()
+	}
+	if err != nil {
+		workflow.GetLogger(ctx).Warn("cannot look for what the store has", "stream", l.state.Ref().Stream(), "error", err)
 	}
 }
 

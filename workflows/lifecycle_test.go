@@ -251,6 +251,30 @@ func TestProposal_LooksAtWhatTheStoreHasForIt(t *testing.T) {
 	require.Equal(t, int64(3), next.outcome.Event.Version)
 }
 
+// The same, and nobody looks, since what the lost event had to deliver went along with what was
+// before it: that tells.
+func TestProposal_KeepsUpWithWhatWasDelivered(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	var d *activities.Deliveries
+	delivers := 0
+	b.OnActivity(d.DeliverWebhooks, mock.Anything, mock.Anything).Return(
+		func(context.Context, activities.DeliverInput) (activities.DeliverResult, error) {
+			delivers++
+			if delivers == 1 {
+				b.store.record(t, "lost", move(pipeline.TypeProposalSent).Command) //nolint:contextcheck // the test's own
+			}
+			return activities.DeliverResult{Newest: 2}, nil
+		})
+	b.send(0, "a", requested())
+	next := b.send(5*time.Second, "c", move(pipeline.TypeProposalSelected)) // illegal for what it knew
+	b.runProposal()
+
+	require.NoError(t, next.refused)
+	require.Equal(t, int64(3), next.outcome.Event.Version)
+	require.Equal(t, 3, delivers, "what was folded in is looked at once more")
+}
+
 // A workflow that was ended by hand is started anew by the next command, with nothing known.
 func TestProposal_StartsAnewFromTheStore(t *testing.T) {
 	t.Parallel()
