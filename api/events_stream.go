@@ -21,6 +21,8 @@ const (
 	streamBreath = 15 * time.Second
 	// streamPatience is how long a reader may take to read what it was sent.
 	streamPatience = 30 * time.Second
+	// streamSpan is how long a stream lasts at most; its reader takes it up again.
+	streamSpan = time.Hour
 	// streamBatch is how many events are read at once.
 	streamBatch = 100
 )
@@ -126,7 +128,7 @@ func (s *Server) sendFeed(ctx context.Context, w eventStream, q pipeline.FeedQue
 		case <-again.C:
 			pause = min(2*pause, longestPause)
 		case <-breath.C:
-			if still() != nil || w.send(": \n\n") != nil {
+			if w.send(": \n\n") != nil {
 				return
 			}
 		case <-s.draining:
@@ -140,11 +142,8 @@ func (s *Server) sendFeed(ctx context.Context, w eventStream, q pipeline.FeedQue
 
 // sendNew sends what is new, and moves the query on behind it.
 func (s *Server) sendNew(ctx context.Context, w eventStream, q *pipeline.FeedQuery, still func() error) (int, error) {
-	events, err := s.store.Feed(ctx, *q)
-	if err != nil || len(events) == 0 {
-		return 0, err
-	}
-	if err := still(); err != nil {
+	events, err := s.readNew(ctx, *q, still)
+	if err != nil {
 		return 0, err
 	}
 	for _, e := range events {
@@ -154,4 +153,21 @@ func (s *Server) sendNew(ctx context.Context, w eventStream, q *pipeline.FeedQue
 		q.After = e.Position
 	}
 	return len(events), nil
+}
+
+// readNew reads what is new, for a key that is still good. The request has a place among the others
+// just for that, and none while it waits for news or for its reader.
+func (s *Server) readNew(ctx context.Context, q pipeline.FeedQuery, still func() error) ([]pipeline.Event, error) {
+	mine := claimOf(ctx)
+	defer mine.rest()
+	if mine.work(ctx) != nil {
+		return nil, nil // there is too much to do just now; news do not go away
+	}
+	ctx, cancel := context.WithTimeout(ctx, readPatience)
+	defer cancel()
+	events, err := s.store.Feed(ctx, q)
+	if err != nil || len(events) == 0 {
+		return nil, err
+	}
+	return events, still()
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/dealwright/dealwright/api"
 	"github.com/dealwright/dealwright/pipeline"
 )
 
@@ -111,4 +112,18 @@ func TestTheStreamRefusesWhatItCannotRead(t *testing.T) {
 	r.get("/v1/events/stream", header("Last-Event-ID", "x")).invalid("")
 	r.get("/v1/events/stream?after=-1").problem(http.StatusUnprocessableEntity, pipeline.CodeInvalid)
 	r.get("/v1/events/stream?types=nothing.*").problem(http.StatusUnprocessableEntity, pipeline.CodeInvalid)
+}
+
+// A stream that waits for news takes nobody's place.
+func TestManyStreamsLeaveRoomForRequests(t *testing.T) {
+	t.Parallel()
+	r, engine := limited(t, api.Limits{Requests: 2})
+	engine.release()
+	for range 6 {
+		require.Equal(t, http.StatusOK, r.follow(t, "").answer.StatusCode)
+	}
+	r.get("/v1/customers").must(http.StatusOK)
+	f := r.follow(t, "")
+	r.customer()
+	require.Equal(t, "customer.created", f.next()["event"])
 }

@@ -64,6 +64,8 @@ func (r Route) patience() time.Duration {
 	switch {
 	case slices.Contains(r.Query, "wait"):
 		return readPatience + maxWait
+	case strings.HasSuffix(r.Path, "/stream"):
+		return streamSpan
 	case strings.Contains(r.Path, "/:uuid/"): // the bytes of a document
 		return downloadPatience
 	case strings.HasSuffix(r.Path, "/test"):
