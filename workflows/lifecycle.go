@@ -167,12 +167,17 @@ func (l *lifecycle[S]) work(ctx workflow.Context) {
 // recorded was lost, and Temporal with it. Its caller has been answered from the store since, and
 // nobody else would tell us; a signature would never reach its customer.
 func (l *lifecycle[S]) keepUp(ctx workflow.Context, delivered int64) {
-	if delivered <= l.version() {
-		return
+	if delivered > l.version() { // unless the handler that recorded it is at work still
+		l.readOn(ctx, func() bool { return delivered > l.version() })
 	}
+}
+
+// readOn folds in what the store has, after the handler that is at work now, if the workflow is
+// still behind then.
+func (l *lifecycle[S]) readOn(ctx workflow.Context, behind func() bool) {
 	err := l.lock.Lock(ctx)
 	if err == nil {
-		if delivered > l.version() { // the handler that recorded it may have been at work still
+		if behind() {
 			err = l.catchUp(ctx)
 		}
 		l.lock.Unlock()
@@ -276,14 +281,7 @@ func (l *lifecycle[S]) look(ctx workflow.Context) {
 		return
 	}
 	l.undeliver++
-	err := l.lock.Lock(ctx)
-	if err == nil {
-		err = l.catchUp(ctx)
-		l.lock.Unlock()
-	}
-	if err != nil {
-		workflow.GetLogger(ctx).Warn("cannot look for what the store has", "stream", l.state.Ref().Stream(), "error", err)
-	}
+	l.readOn(ctx, func() bool { return true })
 }
 
 // catchUp folds in what the store has and this workflow lacks: its worker died between the
